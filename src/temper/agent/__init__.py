@@ -1,0 +1,1 @@
+"""The deciding process: snapshot, plan, commit, observe."""

@@ -1,0 +1,1 @@
+"""The process that owns the BPF link and nothing else."""

@@ -1,0 +1,61 @@
+"""The frozen result of planning: layers, who belongs to them, and what had to be changed to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from temper.errors import Finding
+from temper.plan.tiers import LayerKind
+
+# The two system layers exist in every plan. SYSTEM serves the scheduler's own processes and unbound
+# kernel threads first; DEFAULT catches every task that no rule names (kubelet, daemons, shells).
+SYSTEM = "system"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of one generation.
+
+    rank: 0 is served first; unique in a plan and equal to the layer's position.
+    cpus: cpu ids owned (confined) or preferred (grouped), ascending; empty for open layers.
+    slice_us: microseconds a task may run before it is re-queued.
+    """
+
+    name: str
+    rank: int
+    kind: LayerKind
+    protected: bool
+    preempts: bool
+    exclusive: bool
+    slice_us: int
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A cgroup (its v2 id: the inode of its directory) and the layer that it and its descendants belong to."""
+
+    cgroup_id: int
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one generation looks like.
+
+    layers: ordered by rank; layers[i].rank == i; each cpu is owned by at most one layer.
+    members: ordered by cgroup id, unique; nearest ancestor wins in the kernel.
+    findings: decisions a person should know of (a demotion, a size that was cut), never errors.
+    """
+
+    layers: tuple[Layer, ...]
+    members: tuple[Member, ...]
+    findings: tuple[Finding, ...] = ()
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name; KeyError when the plan has none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)

@@ -1,0 +1,1 @@
+"""What a person wrote, typed and validated in one pass that reports every finding with its place."""

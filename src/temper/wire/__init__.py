@@ -1,0 +1,1 @@
+"""Messages between agent and engine, and the socket pair that carries them."""
