@@ -1,12 +1,12 @@
 """Every error Temper raises on purpose. The class says what to do next.
 
-    TemperError               a known failure: one line for a person, never a traceback
-    ├── InvalidInput          the user's file or flag is wrong: fix it (exit 2); carries every finding
-    ├── Refused               this machine can't, or mustn't, be attached: stay stock (exit 3)
-    ├── NotPermitted          needs root or a capability (exit 4)
-    ├── TimedOut              a state that was waited for did not come (exit 5)
-    ├── EngineLost            the engine process is gone or silent: supervise, back off
-    └── CommitRejected        the kernel side kept the old generation: the old plan stands
+TemperError               a known failure: one line for a person, never a traceback
+├── InvalidInput          the user's file or flag is wrong: fix it (exit 2); carries every finding
+├── Refused               this machine can't, or mustn't, be attached: stay stock (exit 3)
+├── NotPermitted          needs root or a capability (exit 4)
+├── TimedOut              a state that was waited for did not come (exit 5)
+├── EngineLost            the engine process is gone or silent: supervise, back off
+└── CommitRejected        the kernel side kept the old generation: the old plan stands
 """
 
 from __future__ import annotations

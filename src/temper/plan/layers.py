@@ -34,7 +34,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A cgroup (its v2 id: the inode of its directory) and the layer that it and its descendants belong to."""
+    """A cgroup (its v2 id: its directory's inode) and the layer that it and its descendants belong to."""
 
     cgroup_id: int
     layer: str

@@ -1,0 +1,67 @@
+# The verbs, the same for people and CI. `make demo` and `make test` are all a newcomer needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+GENERATED := src/temper/engine/_bpf
+BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+CLANG ?= $(firstword $(foreach v,21 20 19 18 17,$(if $(shell command -v clang-$(v)),clang-$(v))) clang)
+# v3: 32-bit jumps and ALU, which every kernel with sched_ext has.
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: setup
+setup: $(VENV)/.stamp ## install what is missing: system packages and the Python environment
+$(VENV)/.stamp: requirements/dev.txt testbed/setup
+	testbed/setup
+	python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
+	echo "$(CURDIR)/src" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/temper-source.pth
+	printf '#!/bin/sh\nexec "%s" -m temper "$$@"\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/temper && chmod +x $(BIN)/temper
+	touch $@
+
+.PHONY: build
+build: $(GENERATED)/temper.bpf.o $(GENERATED)/binding.py ## the BPF object and the cffi module
+$(GENERATED)/temper.bpf.o: $(BPF_SOURCES) Makefile | $(VENV)/.stamp
+	mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c bpf/temper.bpf.c -o $@.new && mv $@.new $@
+$(GENERATED)/binding.py: bpf/temper_abi.h src/temper/engine/bindings.py | $(VENV)/.stamp
+	$(BIN)/python -m temper.engine.bindings bpf/temper_abi.h $@
+
+.PHONY: wheel
+wheel: build ## the wheel, with the BPF object in it
+	$(BIN)/python -m hatchling build -t wheel -d dist
+
+.PHONY: lock
+lock: ## pin the dependencies anew (hashes, no addresses)
+	for f in runtime dev guest; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    requirements/$$f.in -o requirements/$$f.txt; done
+
+.PHONY: lint
+lint: build ## formatters, linters, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	clang-format-19 --dry-run --Werror $(BPF_SOURCES)
+
+.PHONY: unit
+unit: build ## unit and property tests
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: kernel
+kernel: build ## kernel tests, in the guest
+	testbed/run --cpus 4 --timeout 1200 --share build/kernel -- python3 -m pytest -p no:cacheprovider /opt/temper/tests/kernel
+
+.PHONY: test
+test: lint unit kernel ## everything CI runs
+
+.PHONY: demo
+demo: build ## stock against Temper, on a real kernel, with real memcached
+	$(BIN)/python bench/demo/run

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kernel types this scheduler touches, and of them only the fields it reads. CO-RE relocates each
+ * access, so layouts may differ between kernels; field types must agree in kind with the kernel's own
+ * (an enum has to be declared as that enum). Written by hand instead of generated: building needs clang
+ * and libbpf's headers only, and the object stays small.
+ */
+#ifndef TEMPER_KERNEL_H
+#define TEMPER_KERNEL_H
+
+typedef signed char s8;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef int s32;
+typedef unsigned int u32;
+typedef long long s64;
+typedef unsigned long long u64;
+typedef _Bool bool;
+
+typedef u8 uint8_t;
+typedef u32 uint32_t;
+typedef u64 uint64_t;
+typedef s32 int32_t;
+typedef s64 int64_t;
+
+/* Names that libbpf's headers expect. */
+typedef u8 __u8;
+typedef u16 __u16;
+typedef u32 __u32;
+typedef u64 __u64;
+typedef s32 __s32;
+typedef s64 __s64;
+typedef u16 __be16;
+typedef u32 __be32;
+typedef u32 __wsum;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+enum {
+	PF_EXITING = 0x4,
+	PF_KTHREAD = 0x200000,
+};
+
+enum bpf_map_kinds {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+	CLOCK_MONOTONIC = 1,
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct cpumask {
+	unsigned long bits[1];
+};
+
+typedef struct cpumask cpumask_t;
+
+struct bpf_cpumask {
+	cpumask_t cpumask;
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+	struct cgroup *ancestors[];
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct sched_ext_entity {
+	u32 flags;
+	u32 weight;
+	u64 slice;
+	u64 dsq_vtime;
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
+};
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	int nr_cpus_allowed;
+	unsigned short migration_disabled;
+	const cpumask_t *cpus_ptr;
+	struct css_set *cgroups;
+	struct sched_entity se;
+	struct sched_ext_entity scx;
+};
+
+enum scx_exit_kind {
+	SCX_EXIT_NONE = 0,
+};
+
+struct scx_exit_info {
+	enum scx_exit_kind kind;
+	s64 exit_code;
+	const char *reason;
+	char *msg;
+};
+
+struct scx_init_task_args {
+	bool fork;
+};
+
+struct bpf_iter_scx_dsq {
+	u64 __opaque[6];
+};
+
+struct scx_bpf_dsq_insert_vtime_args {
+	u64 dsq_id;
+	u64 slice;
+	u64 vtime;
+	u64 enq_flags;
+};
+
+#pragma clang attribute pop
+
+struct bpf_iter_num {
+	u64 __opaque[1];
+};
+
+struct bpf_timer {
+	u64 __opaque[2];
+};
+
+/* Values come from the running kernel's BTF; what stands here is only a name to relocate. */
+enum scx_dsq_id_flags {
+	SCX_DSQ_LOCAL = 1,
+};
+
+enum scx_enq_flags {
+	SCX_ENQ_WAKEUP = 1,
+	SCX_ENQ_CPU_SELECTED = 2,
+	SCX_ENQ_PREEMPT = 3,
+	SCX_ENQ_REENQ = 4,
+	SCX_ENQ_LAST = 5,
+};
+
+enum scx_kick_flags {
+	SCX_KICK_IDLE = 1,
+	SCX_KICK_PREEMPT = 2,
+};
+
+enum scx_pick_idle_cpu_flags {
+	SCX_PICK_IDLE_CORE = 1,
+};
+
+enum scx_ent_flags {
+	SCX_TASK_QUEUED = 1,
+};
+
+#define scx_enum(type, name) bpf_core_enum_value(enum type, name)
+
+#define DSQ_LOCAL scx_enum(scx_dsq_id_flags, SCX_DSQ_LOCAL)
+#define ENQ_WAKEUP scx_enum(scx_enq_flags, SCX_ENQ_WAKEUP)
+#define ENQ_PREEMPT scx_enum(scx_enq_flags, SCX_ENQ_PREEMPT)
+#define ENQ_REENQ scx_enum(scx_enq_flags, SCX_ENQ_REENQ)
+#define ENQ_LAST scx_enum(scx_enq_flags, SCX_ENQ_LAST)
+#define KICK_IDLE scx_enum(scx_kick_flags, SCX_KICK_IDLE)
+#define KICK_PREEMPT scx_enum(scx_kick_flags, SCX_KICK_PREEMPT)
+#define PICK_IDLE_CORE scx_enum(scx_pick_idle_cpu_flags, SCX_PICK_IDLE_CORE)
+#define TASK_QUEUED scx_enum(scx_ent_flags, SCX_TASK_QUEUED)
+
+/* The operations we implement; libbpf matches members by name with the kernel's own structure. */
+struct sched_ext_ops {
+	s32 (*select_cpu)(struct task_struct *p, s32 prev_cpu, u64 wake_flags);
+	void (*enqueue)(struct task_struct *p, u64 enq_flags);
+	void (*dispatch)(s32 cpu, struct task_struct *prev);
+	void (*runnable)(struct task_struct *p, u64 enq_flags);
+	void (*running)(struct task_struct *p);
+	void (*stopping)(struct task_struct *p, bool runnable);
+	void (*enable)(struct task_struct *p);
+	s32 (*init_task)(struct task_struct *p, struct scx_init_task_args *args);
+	s32 (*init)(void);
+	void (*exit)(struct scx_exit_info *info);
+	u64 flags;
+	u32 timeout_ms;
+	u64 hotplug_seq;
+	char name[128];
+};
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The scheduler's state: knobs, generations, per-cpu and per-task records, and how to reach them. */
+#ifndef TEMPER_STATE_BPF_H
+#define TEMPER_STATE_BPF_H
+
+/* Defaults make the object load on its own, under veristat for example. */
+const volatile struct temper_knobs knobs SEC(".rodata.knobs") = {
+	.deadman_ns = 10ULL * 1000 * 1000 * 1000,
+	.nr_cpus = 1,
+};
+
+#define nr_cpus (knobs.nr_cpus)
+
+enum {
+	NSEC_PER_USEC = 1000,
+	NSEC_PER_MSEC = 1000 * 1000,
+
+	/* The service timer's period: bounds how late the dead-man's switch and the rescue act. */
+	SERVICE_PERIOD_NS = 100 * NSEC_PER_MSEC,
+	/* A task that waited this long is moved to a guest queue, which every cpu serves in a bounded share. */
+	RESCUE_AGE_NS = 500 * NSEC_PER_MSEC,
+	RESCUE_BATCH = 64,			/* tasks looked at per queue and period */
+	/* A guest runs at most this long at a time, then its cpu serves no guest for seven times as long: 1/8. */
+	GUEST_SLICE_NS = NSEC_PER_MSEC,
+	GUEST_PAUSE_FACTOR = 7,
+	/* How far behind or ahead of its layer's clock a task may be queued, in virtual time. */
+	VTIME_LAG_NS = 100 * NSEC_PER_MSEC,
+	/* A wake-up looks at this many cpus for a victim, and takes one cpu at most once per millisecond. */
+	PREEMPT_PROBES = 8,
+	PREEMPT_INTERVAL_NS = NSEC_PER_MSEC,
+	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
+	MAX_DEPTH = 16,
+	/* Running time and queue time are sampled by different cpus' clocks; more than this is a phantom. */
+	MAX_DELTA_NS = 1000 * NSEC_PER_MSEC,
+};
+
+/*
+ * Dispatch queues. One per layer, by virtual time; one per cpu for guests, first in first out: tasks that
+ * can run nowhere where their layer may, and tasks that waited past the bound. Made once, never destroyed.
+ */
+#define DSQ_LAYER(layer) (0x10000ULL + (layer))
+#define DSQ_GUEST(cpu) (0x20000ULL + (cpu))
+
+/* Each shared structure is a section, so a map, of its own: the engine finds it by name and checks its size. */
+struct temper_control control SEC(".data.control");
+struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");
+struct temper_exit exit_record SEC(".data.exit");
+
+struct cpu_ctx {
+	u64 guest_next_ns;	/* no guest before this */
+	u64 preempted_ns;	/* when a wake-up last took this cpu */
+	u64 run_started_ns;
+	u8 layer;		/* of the running task */
+	u8 rank;		/* 255 when idle or not ours: no victim */
+	u8 preempts;		/* the running task is itself of a preempting layer */
+	u8 guest;		/* the running task is a guest here */
+	u8 guest_taken;		/* the task that starts next was taken from the guest queue */
+} __attribute__((aligned(64)));
+
+struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
+
+/* A layer's virtual clock: the furthest any of its tasks got. Racing writers may lose an advance; the next makes it up. */
+struct layer_clock {
+	u64 vtime;
+} __attribute__((aligned(64)));
+
+struct layer_clock layer_clocks[TEMPER_MAX_LAYERS];
+
+/* Written by the scheduler only. `generation` and `cgroup_id` say what `layer` was resolved from. */
+struct task_ctx {
+	u64 generation;
+	u64 cgroup_id;
+	u64 queued_ns;		/* became runnable, or went back to a queue; 0 while running */
+	u64 run_base_ns;	/* sum_exec_runtime at the last look */
+	u8 layer;
+	u8 guest;		/* queued as a guest */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} task_ctxs SEC(".maps");
+
+/* Mapped cgroups of one generation: cgroup id -> layer id. Filled by the engine while the slot is idle. */
+struct cgroup_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TEMPER_MAX_CGROUPS);
+	__type(key, u64);
+	__type(value, u32);
+};
+
+struct cgroup_map cgroups_0 SEC(".maps");
+struct cgroup_map cgroups_1 SEC(".maps");
+struct cgroup_map cgroups_2 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TEMPER_NR_SLOTS);
+	__type(key, u32);
+	__array(values, struct cgroup_map);
+} cgroup_slots SEC(".maps") = {
+	.values = { &cgroups_0, &cgroups_1, &cgroups_2 },
+};
+
+/* Per slot and layer, the cpus it owns and the cpus it may use at all. Made at init, rewritten by commits. */
+struct mask {
+	struct bpf_cpumask __kptr *cpus;
+};
+
+enum { MASK_OWN = 0, MASK_ALL = 1, MASKS_PER_LAYER = 2 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TEMPER_NR_SLOTS * TEMPER_MAX_LAYERS * MASKS_PER_LAYER);
+	__type(key, u32);
+	__type(value, struct mask);
+} masks SEC(".maps");
+
+/* Room for one intersection, per cpu: ops do not nest on a cpu. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct mask);
+} scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct temper_cpu_stats);
+} stats SEC(".maps");
+
+/* Wakes the engine when the scheduler has left; the record itself is exit_record. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+struct service_timer {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct service_timer);
+} service_timers SEC(".maps");
+
+static __always_inline struct temper_config *config_of(u32 slot)
+{
+	return &configs[slot < TEMPER_NR_SLOTS ? slot : 0];
+}
+
+/* Read once per operation: everything that an operation decides, it decides by one generation. */
+static __always_inline u32 active_slot(void)
+{
+	return *(volatile u32 *)&control.active_slot;
+}
+
+static __always_inline struct cpu_ctx *cpu_ctx(s32 cpu)
+{
+	return &cpu_ctxs[(u32)cpu % TEMPER_MAX_CPUS];
+}
+
+static __always_inline struct temper_layer *layer_of(struct temper_config *config, u32 layer)
+{
+	return &config->layers[layer % TEMPER_MAX_LAYERS];
+}
+
+static __always_inline bool may_use(struct temper_config *config, s32 cpu, u32 layer)
+{
+	return config->eligible[(u32)cpu % TEMPER_MAX_CPUS] & (1U << (layer % TEMPER_MAX_LAYERS));
+}
+
+static __always_inline struct task_ctx *task_ctx(struct task_struct *p)
+{
+	return bpf_task_storage_get(&task_ctxs, p, NULL, 0);
+}
+
+static __always_inline struct temper_layer_stats *layer_stats(u32 layer)
+{
+	u32 zero = 0;
+	struct temper_cpu_stats *cpu = bpf_map_lookup_elem(&stats, &zero);
+
+	return cpu ? &cpu->layers[layer % TEMPER_MAX_LAYERS] : NULL;
+}
+
+#define count(layer, field)                                    \
+	({                                                     \
+		struct temper_layer_stats *__s = layer_stats(layer); \
+		if (__s)                                       \
+			__s->field++;                          \
+	})
+
+static __always_inline const struct cpumask *layer_mask(u32 slot, u32 layer, u32 which)
+{
+	u32 index = (slot * TEMPER_MAX_LAYERS + layer % TEMPER_MAX_LAYERS) * MASKS_PER_LAYER + which;
+	struct mask *mask = bpf_map_lookup_elem(&masks, &index);
+
+	return mask ? (const struct cpumask *)mask->cpus : NULL;
+}
+
+#endif

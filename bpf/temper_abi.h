@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What crosses the border between the scheduler and its engine.
+ *
+ * Plain C without a preprocessor beyond the guard: clang compiles it into the scheduler and cffi
+ * parses the same text for Python. Numbers are explicit, because the other side is another language.
+ * Units are in the names. Sizes are checked against the loaded object's maps before anything is written.
+ */
+#ifndef TEMPER_ABI_H
+#define TEMPER_ABI_H
+
+enum temper_limits {
+	TEMPER_MAX_CPUS = 512,
+	TEMPER_MAX_LAYERS = 16,
+	TEMPER_MAX_CGROUPS = 8192,	/* mapped cgroups in one generation */
+	TEMPER_NR_SLOTS = 3,
+	TEMPER_OWNER_NONE = 255,	/* an open cpu */
+	TEMPER_REASON_LEN = 128,
+	TEMPER_MESSAGE_LEN = 1024,
+};
+
+enum temper_kind {
+	TEMPER_CONFINED = 1,
+	TEMPER_GROUPED = 2,
+	TEMPER_OPEN = 3,
+};
+
+/*
+ * One layer of one generation, at the index that is its id. A layer that a generation leaves out keeps its
+ * id with kind 0 and is served like an open one, so tasks still queued under it are never lost.
+ */
+struct temper_layer {
+	uint8_t kind;		/* enum temper_kind; 0: left out */
+	uint8_t rank;		/* 0 is served first */
+	uint8_t protects;	/* its cpus serve nobody else, even when idle */
+	uint8_t preempts;	/* its wake-ups may take a cpu from a lower rank */
+	uint8_t exclusive;
+	uint8_t pad[3];
+	uint32_t slice_us;
+	uint32_t pad2;
+};
+
+/* One generation. Userspace fills an idle slot, then runs the commit program. */
+struct temper_config {
+	uint64_t generation;
+	uint32_t nr_layers;
+	uint8_t system_layer;	/* ids */
+	uint8_t default_layer;
+	uint8_t pad[2];
+	uint8_t order[16];	/* layer ids by rank, nr_layers of them */
+	struct temper_layer layers[16];
+	uint8_t owner[512];	/* layer id, or TEMPER_OWNER_NONE */
+	uint32_t eligible[512];	/* written by the commit: bit l = layer l may run on that cpu */
+};
+
+enum temper_commit_error {
+	TEMPER_COMMIT_OK = 0,
+	TEMPER_COMMIT_SLOT_BUSY = 1,	/* the active slot, or no such slot */
+	TEMPER_COMMIT_GENERATION = 2,	/* not newer than the active one */
+	TEMPER_COMMIT_LAYER = 3,	/* unknown kind, rank out of order, id out of range */
+	TEMPER_COMMIT_OWNER = 4,	/* a cpu owned by an open or absent layer */
+	TEMPER_COMMIT_UNSERVED = 5,	/* a confined layer without a cpu, or no open cpu at all */
+	TEMPER_COMMIT_MEMORY = 6,	/* no memory for a mask */
+};
+
+struct temper_commit {
+	uint32_t slot;		/* in */
+	uint32_t error;		/* out: enum temper_commit_error */
+	uint32_t culprit;	/* out: the layer id or cpu that the error is about */
+	uint32_t nr_kicked;	/* out: cpus told to look again */
+	uint64_t elapsed_ns;	/* out: the kernel side's share */
+};
+
+/* Counters of one layer; userspace sums them over cpus. All but the last only grow. */
+struct temper_layer_stats {
+	uint64_t run_ns;
+	uint64_t wait_ns;	/* runnable to running, summed */
+	uint64_t nr_runs;
+	uint64_t nr_direct;	/* wake-ups placed at once on an idle cpu */
+	uint64_t nr_preempts;	/* cpus taken from a lower rank */
+	uint64_t nr_preempted;	/* cpus lost to a higher rank */
+	uint64_t nr_guest_runs;	/* ran on a cpu that its layer may not use, for want of another */
+	uint64_t nr_rescued;	/* waited past the bound and were moved ahead */
+	uint64_t max_wait_ns;
+};
+
+struct temper_cpu_stats {
+	struct temper_layer_stats layers[16];
+};
+
+/* Why the scheduler left. `kind` is the kernel's own enum scx_exit_kind; 0 while attached. */
+struct temper_exit {
+	int64_t code;
+	uint32_t kind;
+	uint32_t pad;
+	char reason[128];
+	char message[1024];
+};
+
+/* scx_bpf_exit codes of our own: low 32 bits of temper_exit.code when kind is SCX_EXIT_UNREG_BPF. */
+enum temper_exit_code {
+	TEMPER_EXIT_DEADMAN = 1,	/* the agent's heartbeat stopped */
+};
+
+/* Set by the engine between open and load; the verifier then sees constants. */
+struct temper_knobs {
+	uint64_t deadman_ns;	/* no beat for this long: the scheduler leaves */
+	uint32_t nr_cpus;	/* highest possible cpu id + 1 */
+	int32_t agent_tgid;	/* our own two processes belong to the system layer */
+	int32_t engine_tgid;
+	uint32_t pad;
+};
+
+/* Written by the engine while attached, read by the scheduler's service timer. */
+struct temper_control {
+	uint64_t beat_ns;	/* CLOCK_MONOTONIC of the agent's last beat */
+	uint64_t generation;	/* in force, 0 before the first; this and the next are written by the commit */
+	uint32_t active_slot;
+	uint32_t pad;
+};
+
+#endif

@@ -1,0 +1,126 @@
+"""The agent's end of the engine: spawn it, ask it, lose it. Every failure here is EngineLost or Refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from temper.errors import EngineLost, Refused
+from temper.wire import channel
+from temper.wire.messages import PROTOCOL, Ended, Hello, Refusal, Reply, Request
+
+# An engine answers within microseconds of cpu; this long without an answer means stopped or stuck. Loading
+# (Attach) takes a verifier's time and the start an interpreter's, on a slow or busy machine.
+ANSWER_TIMEOUT_S = 2.0
+START_TIMEOUT_S = 60.0
+
+
+class EngineClient:
+    """One engine process and the socket to it. Spawned at once; say hello, then call.
+
+    ended: the exit record once the scheduler has left. gone: the engine's end of the socket is closed.
+    on_news is called when either comes unasked. Needs a running loop.
+    """
+
+    def __init__(self, *, deadman_ms: int, on_news: Callable[[], None]) -> None:
+        self.ended: Ended | None = None
+        self.gone = False
+        self._on_news = on_news
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Future[Reply] | None = None
+        self._early: Reply | None = None  # a greeting that came before anybody waited for it
+        self._end, theirs = channel.make_pair()
+        self._end.setblocking(False)
+        command = [sys.executable, "-m", "temper", "engine", "--fd", str(theirs.fileno())]
+        command += ["--agent-pid", str(os.getpid()), "--deadman-ms", str(deadman_ms)]
+        with theirs:
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._loop.add_reader(self._end, self._on_readable)
+
+    @property
+    def pid(self) -> int:
+        """The engine's process id."""
+        return self._process.pid
+
+    async def hello(self) -> Hello:
+        """Its first word: ready, or Refused with the preflight's reason."""
+        reply = await self._receive(START_TIMEOUT_S)
+        if not isinstance(reply, Hello) or reply.protocol != PROTOCOL:
+            raise EngineLost(f"the engine did not greet: {type(reply).__name__}")
+        return reply
+
+    async def call(self, request: Request, timeout_s: float = ANSWER_TIMEOUT_S) -> Reply:
+        """Send one request and wait for its reply; the scheduler's Ended may come in its place."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._loop.sock_sendall(self._end, channel.encode(request))
+        except (TimeoutError, OSError) as error:
+            raise EngineLost(f"the engine took no {type(request).__name__}: {error or 'no room'}") from error
+        return await self._receive(timeout_s)
+
+    async def _receive(self, timeout_s: float) -> Reply:
+        if self._early is not None:
+            reply, self._early = self._early, None
+        else:
+            reply = await self._wait(timeout_s)
+        if isinstance(reply, Refusal):
+            raise Refused(reply.message, remedy=reply.remedy)
+        return reply
+
+    async def _wait(self, timeout_s: float) -> Reply:
+        if self.gone:
+            raise EngineLost("the engine is gone")
+        self._waiting = self._loop.create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._waiting
+        except TimeoutError as error:
+            raise EngineLost(f"the engine did not answer within {timeout_s:g} s") from error
+        finally:
+            self._waiting = None
+
+    def _on_readable(self) -> None:
+        try:
+            packet = self._end.recv(channel.MAX_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if packet:
+            self._hear(channel.decode_reply(packet))
+        else:
+            self._hang_up()
+
+    def _hear(self, reply: Reply) -> None:
+        if isinstance(reply, Ended):
+            self.ended = reply
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(reply)
+        elif self.ended is None:
+            self._early = reply
+        else:
+            self._on_news()
+
+    def _hang_up(self) -> None:
+        self.gone = True
+        self._loop.remove_reader(self._end)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(EngineLost("the engine is gone"))
+        else:
+            self._on_news()
+
+    def kill(self) -> None:
+        """SIGKILL it, stopped or not. The kernel closes its link as it dies."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        self._loop.remove_reader(self._end)
+        self._end.close()
+
+    async def reap(self) -> None:
+        """Wait for the killed or ended process without blocking the loop."""
+        await asyncio.to_thread(self._process.wait)

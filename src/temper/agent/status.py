@@ -1,0 +1,76 @@
+"""What the agent publishes of itself: /run/temper/status.json, whole on every change.
+
+`temper status` reads it and holds it against the kernel's own state, which always wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from temper import __version__
+from temper.node.run_dir import RunDir, write_atomically
+from temper.plan.layers import Plan
+from temper.wire.messages import LayerStats
+
+STATUS_VERSION = 1
+
+
+class State(StrEnum):
+    """The first word of a status; the words of the agent-status annotation."""
+
+    STARTING = "starting"
+    ENFORCING = "enforcing"
+    SAFE_MODE = "safe-mode"
+    DETACHED = "detached"
+    EJECTED = "ejected"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(slots=True)
+class Status:
+    """One moment. reason: why it is not enforcing, for a person; empty otherwise."""
+
+    state: State = State.STARTING
+    reason: str = ""
+    agent_pid: int = 0
+    engine_pid: int = 0
+    generation: int = 0
+    nr_commits: int = 0
+    nr_losses: int = 0
+    plan: Plan | None = None
+    notes: list[str] = field(default_factory=list)
+    timings_ns: dict[str, int] = field(default_factory=dict)
+    last_commit_ns: dict[str, int] = field(default_factory=dict)
+    stats: dict[str, LayerStats] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The published form."""
+        body = {name: getattr(self, name) for name in self.__slots__ if name not in ("plan", "stats")}
+        layers = [asdict(layer) for layer in self.plan.layers] if self.plan else []
+        members = len(self.plan.members) if self.plan else 0
+        stats = {name: msgspec.structs.asdict(counters) for name, counters in self.stats.items()}
+        head = {"version": STATUS_VERSION, "temper": __version__}
+        return head | body | {"layers": layers, "nr_cgroups": members, "stats": stats}
+
+
+class Publisher:
+    """Writes the status file when, and only when, its text changed."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        self._run_dir = run_dir
+        self._written = ""
+
+    def publish(self, status: Status) -> None:
+        """A status that can't be written (a full disk) is dropped: it must never stop the loop."""
+        text = msgspec.json.encode(status.as_dict()).decode()
+        if text == self._written:
+            return
+        try:
+            write_atomically(self._run_dir.status, text)
+        except OSError:
+            return
+        self._written = text

@@ -1,0 +1,216 @@
+"""Owns the engine: attach, commit, beat, stand down. Decides after a loss: try again, or stay on stock.
+
+Everything that goes wrong with the engine ends here as a state and a reason, and the node is on its stock
+scheduler by then: an engine that doesn't answer is killed, and a killed engine is a closed link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from temper.agent.breaker import Breaker
+from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
+from temper.agent.events import event
+from temper.agent.status import State, Status
+from temper.errors import CommitRejected, EngineLost, Refused, TimedOut
+from temper.node import sched_ext
+from temper.plan.layers import Plan
+from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Detach, ReadStats, Rejected, Stats
+
+# How long a clean detach may take before SIGKILL, and how long the kernel may then take to say `disabled`.
+DETACH_TIMEOUT_S = 1.0
+DISABLE_TIMEOUT_S = 2.0
+POLL_S = 0.005
+EXIT_CODE_DEADMAN = 1  # TEMPER_EXIT_DEADMAN in bpf/temper_abi.h
+
+
+class Supervisor:
+    """At most one engine. `status` is what this knows; the loop publishes it."""
+
+    def __init__(
+        self,
+        status: Status,
+        *,
+        deadman_ms: int,
+        on_news: Callable[[], None],
+        sched_ext_root: Path = sched_ext.ROOT,
+    ) -> None:
+        self.status = status
+        self._on_news = on_news
+        self._deadman_ms = deadman_ms
+        self._root = sched_ext_root
+        self._breaker = Breaker()
+        self._client: EngineClient | None = None
+        self._plan: Plan | None = None
+        self._retry_at_s = 0.0
+        self._latched = False
+
+    @property
+    def attached(self) -> bool:
+        """Is a scheduler of ours in, as far as this process knows?"""
+        return self._plan is not None
+
+    @property
+    def wants_engine(self) -> bool:
+        """Is it time to (re-)attach?"""
+        return self._client is None and not self._latched and time.monotonic() >= self._retry_at_s
+
+    def spawn(self) -> None:
+        """Start the engine's process; it gets ready while the caller plans."""
+        if self._client is None:
+            self._client = EngineClient(deadman_ms=self._deadman_ms, on_news=self._on_news)
+            self.status.engine_pid = self._client.pid
+
+    async def attach(self, plan: Plan) -> None:
+        """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
+        self.spawn()
+        client = self._client
+        assert client is not None  # noqa: S101 - spawn made it
+        try:
+            hello = await client.hello()
+            reply = await client.call(Attach(_bare(plan)), START_TIMEOUT_S)
+            if not isinstance(reply, Attached):
+                raise EngineLost(f"attach was answered by {type(reply).__name__}")
+            self._require_ours()
+        except Refused as refused:
+            await self._refused(refused)
+            return
+        except EngineLost as lost:
+            await self._lost(str(lost))
+            return
+        self._plan = plan
+        self.status.state, self.status.reason = State.ENFORCING, ""
+        self.status.generation, self.status.plan = reply.generation, plan
+        self.status.timings_ns |= hello.timings_ns | reply.timings_ns
+        event("attached", generation=reply.generation, engine_pid=client.pid)
+
+    def _require_ours(self) -> None:
+        state = sched_ext.read_state(self._root)
+        if not state.ours:
+            raise EngineLost(f'attached, but the kernel says {state.state} "{state.ops}"')
+
+    async def commit(self, plan: Plan) -> None:
+        """Put another plan in force if it differs. A rejected one leaves the old; a silent engine is lost."""
+        if self._plan is None or _bare(plan) == _bare(self._plan):
+            return
+        started_ns = time.monotonic_ns()
+        reply = await self._ask(Commit(_bare(plan)))
+        if isinstance(reply, Rejected):
+            self.status.notes = [reply.message]
+            event("commit_rejected", message=reply.message)
+        elif isinstance(reply, Committed):
+            self._plan = self.status.plan = plan
+            self.status.generation = reply.generation
+            self.status.nr_commits += 1
+            took_ns = time.monotonic_ns() - started_ns
+            self.status.last_commit_ns |= {"kernel": reply.kernel_ns, "commit": took_ns}
+            event("committed", generation=reply.generation, kernel_us=reply.kernel_ns // 1000)
+
+    async def beat(self) -> None:
+        """Tell the scheduler that this loop lives."""
+        if self.attached:
+            await self._ask(Beat())
+
+    async def read_stats(self) -> None:
+        """Refresh the counters in `status`."""
+        reply = await self._ask(ReadStats()) if self.attached else None
+        if isinstance(reply, Stats):
+            self.status.stats = reply.layers
+
+    async def _ask(self, request: Beat | Commit | ReadStats) -> object | None:
+        """One request to an attached engine; None when that showed it lost, or the scheduler out."""
+        if self._client is None:
+            return None
+        try:
+            reply = await self._client.call(request, ANSWER_TIMEOUT_S)
+        except EngineLost as lost:
+            await self._lost(str(lost))
+            return None
+        if self._client.ended is not None:
+            await self._lost("the scheduler left")
+            return None
+        return reply
+
+    async def check(self) -> None:
+        """Hear what the engine said unasked: the scheduler left, or the engine is gone."""
+        client = self._client
+        if client is not None and (client.gone or client.ended is not None):
+            await self._lost("the engine is gone")
+
+    async def stand_down(self, reason: str) -> None:
+        """Safe mode: detach by every means there is, then look at the kernel. Cannot fail short of the kernel."""
+        self.status.state, self.status.reason = State.SAFE_MODE, reason
+        was = self._client
+        await self._drop_engine(politely=True)
+        if was is not None:
+            event("stood_down", reason=reason)
+        # Leaving safe mode is a person's word: earlier losses no longer count.
+        self._breaker.reset()
+        self._latched, self._retry_at_s = False, 0.0
+
+    async def _drop_engine(self, *, politely: bool) -> None:
+        client, self._client, self._plan = self._client, None, None
+        if client is None:
+            return
+        if politely:
+            try:
+                await client.call(Detach(), DETACH_TIMEOUT_S)
+            except (EngineLost, Refused) as error:
+                event("detach_forced", reason=str(error))
+        client.kill()
+        await client.reap()
+        self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
+        self.status.stats = {}
+        await self._verify_stock()
+
+    async def _verify_stock(self) -> None:
+        """The engine is dead; if the kernel still runs our scheduler, tell the kernel itself to eject it."""
+        if not await self._becomes_stock():
+            event("sysrq_eject")
+            sched_ext.request_stock()
+            if not await self._becomes_stock():
+                raise TimedOut("the kernel still runs our scheduler after its engine died and SysRq-S")
+
+    async def _becomes_stock(self) -> bool:
+        deadline = time.monotonic() + DISABLE_TIMEOUT_S
+        while sched_ext.read_state(self._root).ours:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    async def _refused(self, refused: Refused) -> None:
+        """This machine can't: say so once and stay. Nothing changes until a person or a reboot changes it."""
+        await self._drop_engine(politely=False)
+        self._latched = True
+        self.status.state, self.status.reason = State.UNSUPPORTED, str(refused)
+        event("unsupported", reason=refused.message, remedy=refused.remedy)
+
+    async def _lost(self, what: str) -> None:
+        client = self._client
+        ended = client.ended if client else None
+        ejected = ended is not None and ended.code & 0xFFFFFFFF != EXIT_CODE_DEADMAN
+        if ended is not None:
+            what = ": ".join(part for part in (ended.reason, ended.message) if part)
+        await self._drop_engine(politely=False)
+        wait_s = self._breaker.lost(time.monotonic(), ejected=ejected)
+        self.status.nr_losses += 1
+        self.status.state = State.EJECTED if ejected else State.DETACHED
+        self._latched = wait_s is None
+        self._retry_at_s = time.monotonic() + (wait_s or 0.0)
+        after = (
+            "latched: `temper safe-mode on` and `off` re-engage"
+            if self._latched
+            else f"again in {wait_s:g} s"
+        )
+        self.status.reason = f"{what}; {after}"
+        event("lost", reason=what, ejected=ejected, latched=self._latched)
+
+
+def _bare(plan: Plan) -> Plan:
+    """The plan without its findings: what the engine needs, and what makes two plans the same."""
+    return dataclasses.replace(plan, findings=())

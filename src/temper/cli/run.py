@@ -1,0 +1,51 @@
+"""`temper run`: enforce a workloads file on this machine, without Kubernetes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from temper.errors import NotPermitted
+
+
+@click.command()
+@click.option(
+    "--workloads", required=True, type=click.Path(path_type=Path), help="The workloads file (TOML)."
+)
+@click.option(
+    "--deadman-ms",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(1_000, 60_000),
+    help="Without a heartbeat for this long the scheduler leaves by itself.",
+)
+def run(workloads: Path, deadman_ms: int) -> None:
+    """Attach the scheduler and keep WORKLOADS in force until stopped.
+
+    Changes of the file and of the cgroup tree are committed live. SIGTERM or Ctrl-C detach and end.
+    Whatever else ends this process also detaches: the node is then on its stock scheduler.
+
+    \b
+    Examples:
+      temper plan --workloads workloads.toml      look first, without privileges
+      sudo temper run --workloads workloads.toml
+      temper status --wait enforcing --timeout 30
+    """
+    if os.geteuid() != 0:
+        raise NotPermitted(
+            "attaching a scheduler needs root", remedy="run it with sudo; `temper plan` does not need it"
+        )
+    import asyncio
+
+    from temper.agent.standalone import Agent, Options
+    from temper.node.run_dir import RunDir
+
+    options = Options(workloads=workloads, deadman_ms=deadman_ms)
+    with RunDir(options.run_root).take_lock():
+        asyncio.run(_run(Agent, options))
+
+
+async def _run(agent: type, options: object) -> None:
+    await agent(options).run()

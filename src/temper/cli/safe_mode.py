@@ -1,0 +1,139 @@
+"""`temper safe-mode`: the local switch. It works with the agent dead, stopped or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from temper.cli.output import print_json
+from temper.errors import NotPermitted, TemperError
+from temper.node import sched_ext
+from temper.node.run_dir import RunDir
+
+# The agent detaches within milliseconds; an engine that still holds on after this is killed.
+AGENT_S = 0.5
+KILL_S = 2.0
+POLL_S = 0.002
+
+
+@click.command()
+@click.argument("wanted", metavar="on|off|status", type=click.Choice(["on", "off", "status"]))
+@click.option(
+    "--local", is_flag=True, required=True, help="This machine's own switch: no API server, no agent needed."
+)
+@click.option("--reason", default="asked for by `temper safe-mode on`", help="Shown by `temper status`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
+    """Put this machine on its stock scheduler and keep it there (on), or let Temper attach again (off).
+
+    `on` always succeeds: it sets the switch, and if the agent does not detach at once it kills the engine, and
+    at last tells the kernel itself. It returns when the kernel says that it runs stock.
+
+    \b
+    Examples:
+      sudo temper safe-mode on --local --reason "p99 of checkout, 03:12"
+      temper safe-mode status --local
+      sudo temper safe-mode off --local && temper status --wait enforcing
+    """
+    run_dir = RunDir()
+    took: dict[str, Any] = {}
+    if wanted != "status":
+        if os.geteuid() != 0:
+            raise NotPermitted("the switch is root's", remedy="run it with sudo")
+        took = _on(run_dir, reason) if wanted == "on" else _off(run_dir)
+    engaged = run_dir.safe_mode_reason()
+    kernel = sched_ext.read_state()
+    if as_json:
+        print_json(
+            {
+                "version": 1,
+                "engaged": engaged is not None,
+                "reason": engaged or "",
+                "kernel": kernel.state,
+                **took,
+            }
+        )
+    else:
+        click.echo(
+            f"safe mode is {'off' if engaged is None else f'on: {engaged}'}; the kernel says {kernel.state}"
+        )
+
+
+def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
+    """Switch, then whatever it takes. Returns by which means and in how many milliseconds."""
+    started = time.monotonic()
+    means = "nothing was attached"
+    if sched_ext.read_state().ours:
+        means = "agent"
+    try:
+        run_dir.engage(reason)
+    except OSError as error:
+        # No room for the switch: an agent that can't be told must not run.
+        means = _end_agents(f"the switch can't be written: {error.strerror}")
+    if not _stock_within(AGENT_S):
+        means = "engine killed"
+        _kill(engines())
+    if not _stock_within(KILL_S):
+        means = "SysRq-S"
+        sched_ext.request_stock()
+    if not _stock_within(KILL_S):
+        raise TemperError(
+            "the kernel still runs our scheduler", remedy="SysRq-S: `echo S > /proc/sysrq-trigger`"
+        )
+    return {"by": means, "took_ms": round((time.monotonic() - started) * 1e3, 3)}
+
+
+def _off(run_dir: RunDir) -> dict[str, Any]:
+    run_dir.release()
+    return {"by": "switch removed" if run_dir.agent_alive() else "switch removed; no agent runs"}
+
+
+def _stock_within(seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while sched_ext.read_state().ours:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def engines(proc: Path = Path("/proc")) -> Iterator[int]:
+    """Pids of our engines, found by what the kernel says of them, so that no file need be right."""
+    yield from _processes(proc, b"engine")
+
+
+def _processes(proc: Path, command: bytes) -> Iterator[int]:
+    """Python processes of root that run `temper COMMAND`, this one not among them."""
+    for entry in proc.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if entry.stat().st_uid == 0 and _runs(words, command):
+                yield int(entry.name)
+
+
+def _runs(words: list[bytes], command: bytes) -> bool:
+    """`python -m temper COMMAND` or `temper COMMAND`."""
+    for before, word in zip(words, words[1:], strict=False):
+        if word == command and before.rsplit(b"/", 1)[-1] == b"temper":
+            return True
+    return False
+
+
+def _kill(pids: Iterator[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _end_agents(why: str) -> str:
+    _kill(_processes(Path("/proc"), b"run"))
+    return f"agent killed: {why}"

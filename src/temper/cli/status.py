@@ -1,0 +1,143 @@
+"""`temper status`: what is in force, as the kernel says it and as the agent says it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from temper.cli.output import print_json
+from temper.errors import TimedOut
+from temper.node.run_dir import RunDir
+from temper.node.sched_ext import KernelState, read_state
+
+STATES = ("enforcing", "safe-mode", "detached", "ejected", "unsupported", "starting")
+POLL_S = 0.02
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--wait", "wanted", type=click.Choice(STATES), help="Wait until this state is reached.")
+@click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Longest wait, in seconds.")
+def status(as_json: bool, wanted: str | None, timeout_s: float) -> None:
+    """What decides on this machine now, and why. Needs no privileges.
+
+    The kernel's own state wins over what the agent last published: a dead agent is `detached`.
+
+    \b
+    Examples:
+      temper status
+      temper status --wait enforcing --timeout 30 && echo attached
+      temper status --json | jq .kernel
+    """
+    now = wait_for(wanted, timeout_s) if wanted else look()
+    if as_json:
+        print_json(now)
+    else:
+        _print_text(now)
+
+
+def look(run_dir: RunDir | None = None) -> dict[str, Any]:
+    """The agent's status held against the kernel's state. Keys of the status file, and `kernel`."""
+    run_dir = run_dir or RunDir()
+    kernel = read_state()
+    try:
+        said = json.loads(run_dir.status.read_text())
+    except (OSError, ValueError):
+        said = {"version": 1, "state": "detached", "reason": "no agent has run here"}
+    alive = run_dir.agent_alive()
+    said |= {"agent_alive": alive, "kernel": _kernel(kernel)}
+    state, reason = judge(
+        said["state"], said["reason"], alive=alive, kernel=kernel, switch=run_dir.safe_mode_reason()
+    )
+    return said | {"state": state, "reason": reason}
+
+
+def judge(
+    state: str, reason: str, *, alive: bool, kernel: KernelState, switch: str | None
+) -> tuple[str, str]:
+    """The state and reason to believe. switch: why the local safe-mode switch is on, or None."""
+    if not alive:
+        if kernel.ours:
+            return "detached", "the agent is dead and its scheduler is leaving"
+        if switch is not None:
+            return "safe-mode", switch
+        return "detached", reason if state == "detached" and reason else "the agent is not running"
+    if state == "enforcing" and not kernel.ours:
+        return "detached", f"the kernel says {kernel.state}"
+    if state == "safe-mode" and kernel.ours:
+        return "starting", "safe mode was left"
+    return state, reason
+
+
+def _kernel(kernel: KernelState) -> dict[str, Any]:
+    return {"state": kernel.state, "ops": kernel.ops, "enable_seq": kernel.enable_seq}
+
+
+def wait_for(wanted: str, timeout_s: float) -> dict[str, Any]:
+    """Look until the state is `wanted`; TimedOut with the state that was there instead."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        now = look()
+        if now["state"] == wanted:
+            return now
+        if time.monotonic() > deadline:
+            seen = f"{now['state']}: {now['reason']}".rstrip(": ")
+            raise TimedOut(f"not {wanted} after {timeout_s:g} s; it is {seen}")
+        time.sleep(POLL_S)
+
+
+def _print_text(now: dict[str, Any]) -> None:
+    kernel = now["kernel"]
+    click.echo(f"{now['state']}{': ' if now['reason'] else ''}{now['reason']}")
+    click.echo(f"kernel: sched_ext {kernel['state']} {kernel['ops']}".rstrip())
+    if now["agent_alive"]:
+        click.echo(
+            f"agent {now['agent_pid']}, engine {now['engine_pid'] or '-'}, generation {now['generation']}"
+        )
+    for note in now.get("notes", []):
+        click.echo(f"note: {note}")
+    if now.get("layers") and now["state"] == "enforcing":
+        _print_layers(now)
+
+
+def _print_layers(now: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in (
+        "layer",
+        "kind",
+        "cpus",
+        "ran s",
+        "runs",
+        "mean wait us",
+        "longest wait ms",
+        "preempts",
+        "rescued",
+    ):
+        table.add_column(title, justify="left" if title in ("layer", "kind", "cpus") else "right")
+    for layer in now["layers"]:
+        counters = now["stats"].get(layer["name"], {})
+        table.add_row(
+            layer["name"], layer["kind"], ",".join(map(str, layer["cpus"])) or "-", *_numbers(counters)
+        )
+    Console(highlight=False).print(table)
+
+
+def _numbers(counters: dict[str, int]) -> list[str]:
+    if not counters:
+        return ["-"] * 6
+    runs = counters["nr_runs"]
+    return [
+        f"{counters['run_ns'] / 1e9:.1f}",
+        str(runs),
+        f"{counters['wait_ns'] / max(1, runs) / 1e3:.1f}",
+        f"{counters['max_wait_ns'] / 1e6:.1f}",
+        str(counters["nr_preempts"]),
+        str(counters["nr_rescued"]),
+    ]

@@ -1,0 +1,166 @@
+"""The engine's process: preflight, then serve one agent over one socket, and end with it.
+
+It knows no network, no Kubernetes and no clock but the kernel's. Whatever ends it (a signal, an error, the
+agent's end of the socket) closes the link, and the kernel resumes its stock scheduler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from temper.engine import libbpf, preflight
+from temper.engine.scheduler import Scheduler
+from temper.errors import CommitRejected, Refused
+from temper.wire import channel
+from temper.wire.messages import (
+    PROTOCOL,
+    Attach,
+    Attached,
+    Beat,
+    Beaten,
+    Commit,
+    Detach,
+    Ended,
+    Hello,
+    ReadStats,
+    Refusal,
+    Rejected,
+    Reply,
+    Request,
+    Stats,
+)
+
+
+class Engine:
+    """One agent's requests, answered in order."""
+
+    def __init__(self, end: socket.socket, *, deadman_ns: int, agent_pid: int) -> None:
+        self._end = end
+        self._deadman_ns = deadman_ns
+        self._agent_pid = agent_pid
+        self._library: Any = None
+        self._scheduler: Scheduler | None = None
+        self._poll = select.poll()
+        self._answers: dict[type, Callable[[Any], Reply]] = {
+            Attach: self._attach,
+            Commit: self._commit,
+            Beat: self._beat,
+            ReadStats: self._stats,
+            Detach: self._detach,
+        }
+
+    def run(self) -> None:
+        """Until the agent hangs up, detaches, or the scheduler leaves. Raises Refused when the machine can't."""
+        started = time.monotonic_ns()
+        preflight.require(preflight.all_checks())
+        self._library = libbpf.open_library()
+        timings = {"engine_start": started - _process_start_ns(), "preflight": time.monotonic_ns() - started}
+        self._send(Hello(PROTOCOL, os.getpid(), libbpf.version(self._library), timings))
+        self._poll.register(self._end, select.POLLIN)
+        while (request := self._next()) is not None:
+            reply = self._answers[type(request)](request)
+            self._send(reply)
+            if isinstance(reply, Ended):
+                return
+
+    def _next(self) -> Request | None:
+        """The next request; None at the agent's end or when the scheduler has left (which is then said)."""
+        while True:
+            ready = [fd for fd, _ in self._poll.poll()]
+            if self._scheduler is not None and self._scheduler.event_fd() in ready:
+                ended = self._scheduler.ended()
+                if ended is not None:
+                    self._send(ended)
+                    return None
+            if self._end.fileno() in ready:
+                packet = self._end.recv(channel.MAX_MESSAGE)
+                return channel.decode_request(packet) if packet else None
+
+    def _send(self, reply: Reply) -> None:
+        self._end.send(channel.encode(reply))
+
+    def _attach(self, request: Attach) -> Reply:
+        scheduler = Scheduler(
+            self._library, deadman_ns=self._deadman_ns, agent_pid=self._agent_pid, engine_pid=os.getpid()
+        )
+        committed = scheduler.commit(request.plan)
+        # Locked only now: from here on a missing page could delay a beat, before it only start-up.
+        libbpf.lock_memory()
+        scheduler.attach()
+        self._scheduler = scheduler
+        self._poll.register(scheduler.event_fd(), select.POLLIN)
+        return Attached(committed.generation, scheduler.timings_ns)
+
+    def _attached(self) -> Scheduler:
+        if self._scheduler is None:
+            raise CommitRejected("not attached yet")
+        return self._scheduler
+
+    def _commit(self, request: Commit) -> Reply:
+        try:
+            return self._attached().commit(request.plan)
+        except CommitRejected as rejected:
+            return Rejected(rejected.message)
+
+    def _beat(self, _: Beat) -> Reply:
+        if self._scheduler is not None:
+            self._scheduler.beat()
+        return Beaten()
+
+    def _stats(self, _: ReadStats) -> Reply:
+        scheduler = self._attached()
+        return Stats(scheduler.generation, scheduler.stats())
+
+    def _detach(self, _: Detach) -> Reply:
+        ended = self._scheduler.detach() if self._scheduler is not None else None
+        return ended or Ended(0, 0, "detached", "")
+
+    def refuse(self, refused: Refused) -> None:
+        """Say why not, for the agent to pass on."""
+        self._send(Refusal(refused.message, refused.remedy))
+
+
+def _process_start_ns() -> int:
+    """CLOCK_MONOTONIC of this process's start, from /proc/self/stat field 22 in clock ticks since boot."""
+    with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123 - pathlib is not imported before the attach
+        ticks = int(stat.read().rsplit(b")", 1)[1].split()[19])
+    since_boot = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return since_boot - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The agent's arguments to its engine; not for people."""
+    parser = argparse.ArgumentParser(
+        prog="temper engine",
+        description="Owns the scheduler's link for one agent. Started by the agent, not by hand.",
+    )
+    parser.add_argument("--fd", type=int, required=True, help="the engine's end of the socket pair")
+    parser.add_argument("--agent-pid", type=int, required=True, help="die when this parent dies")
+    parser.add_argument(
+        "--deadman-ms", type=int, required=True, help="no beat for this long: the scheduler leaves"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until the end; 0 when it was asked for, 3 when this machine was refused."""
+    options = parse(arguments)
+    if not libbpf.die_with_parent(options.agent_pid):
+        return 1
+    end = socket.socket(fileno=options.fd)
+    channel.make_room(end)
+    engine = Engine(end, deadman_ns=options.deadman_ms * 1_000_000, agent_pid=options.agent_pid)
+    try:
+        engine.run()
+    except Refused as refused:
+        engine.refuse(refused)
+        return refused.exit_code
+    except (BrokenPipeError, ConnectionResetError):
+        return 1  # the agent is gone; ending closes the link
+    return 0

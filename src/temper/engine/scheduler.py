@@ -1,0 +1,245 @@
+"""The scheduler object: opened, loaded, given generations, attached, read. One instance, one link, never pinned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from temper.engine import libbpf
+from temper.engine.generations import LayerIds, write_config
+from temper.engine.libbpf import ffi
+from temper.errors import CommitRejected, Refused
+from temper.node import sched_ext
+from temper.plan.layers import Plan
+from temper.wire.messages import Committed, Ended, LayerStats
+
+NR_SLOTS = libbpf.constant("TEMPER_NR_SLOTS")
+MAX_CPUS = libbpf.constant("TEMPER_MAX_CPUS")
+MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
+
+# Only flags that the kernel knows may be set; each with what it buys.
+#   ENQ_LAST: a task that may not stay on its cpu goes back through enqueue instead of being kept there.
+#   ENQ_EXITING: exiting tasks keep their tier instead of jumping every queue.
+#   ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier too.
+WANTED_FLAGS = ("SCX_OPS_ENQ_LAST", "SCX_OPS_ENQ_EXITING", "SCX_OPS_ENQ_MIGRATION_DISABLED")
+
+REJECTIONS = {
+    "TEMPER_COMMIT_SLOT_BUSY": "slot {} is in force",
+    "TEMPER_COMMIT_GENERATION": "generation in slot {} is not newer than the one in force",
+    "TEMPER_COMMIT_LAYER": "layer id {} has an unknown kind, a rank out of order or no slice",
+    "TEMPER_COMMIT_OWNER": "cpu {} is owned by a layer that owns none",
+    "TEMPER_COMMIT_UNSERVED": "layer id {} has no cpu that serves it",
+    "TEMPER_COMMIT_MEMORY": "no memory for the masks of layer id {}",
+}
+
+
+class Stopwatch:
+    """Nanoseconds of each named step, in the order they were taken."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, int] = {}
+
+    @contextmanager
+    def lap(self, name: str) -> Iterator[None]:
+        """Time the block."""
+        started = time.monotonic_ns()
+        yield
+        self.laps[name] = time.monotonic_ns() - started
+
+
+class Scheduler:
+    """Owns the BPF object and its link. Closing it, or dying, puts the kernel back on its stock scheduler."""
+
+    def __init__(self, library: Any, *, deadman_ns: int, agent_pid: int, engine_pid: int) -> None:
+        self._library = library
+        self._watch = Stopwatch()
+        self._ids = LayerIds()
+        self._generation = 0
+        self._link: Any = ffi.NULL
+        self._slot = NR_SLOTS - 1  # so that the first generation goes to slot 0
+        self._members: list[dict[int, int]] = [{} for _ in range(NR_SLOTS)]
+        self._nr_cpus = library.libbpf_num_possible_cpus()
+        if self._nr_cpus > MAX_CPUS:
+            raise Refused(
+                f"this machine has {self._nr_cpus} possible cpus; {MAX_CPUS} is the most this build knows"
+            )
+        with self._watch.lap("open"):
+            self._object = self._open(deadman_ns, agent_pid, engine_pid)
+        with self._watch.lap("load"):
+            self._load()
+
+    @property
+    def timings_ns(self) -> dict[str, int]:
+        """Steps taken so far: open, load, attach."""
+        return dict(self._watch.laps)
+
+    @property
+    def generation(self) -> int:
+        """The generation in force; 0 before the first."""
+        return self._generation
+
+    def _open(self, deadman_ns: int, agent_pid: int, engine_pid: int) -> Any:
+        path = str(libbpf.OBJECT).encode()
+        opened = libbpf.check_pointer(
+            self._library.bpf_object__open_file(path, ffi.NULL), "bpf_object__open_file"
+        )
+        self._object = opened
+        knobs = self._shared(".rodata.knobs", "struct temper_knobs")
+        knobs.deadman_ns = deadman_ns
+        knobs.nr_cpus = self._nr_cpus
+        knobs.agent_tgid = agent_pid
+        knobs.engine_tgid = engine_pid
+        self._write_ops()
+        return opened
+
+    def _write_ops(self) -> None:
+        """Flags and the hotplug count go into the struct_ops value, at the offsets of the object's own types."""
+        kernel = libbpf.Btf.of_kernel(self._library)
+        known = kernel.enum64("scx_ops_flags")
+        kernel.close()
+        own = libbpf.Btf(self._library, self._library.bpf_object__btf(self._object), owned=False)
+        offsets = own.members("sched_ext_ops")
+        base = ffi.cast("char *", self._initial_value("temper_ops")[0])
+        flags = sum(known.get(name, 0) for name in WANTED_FLAGS)
+        ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
+        ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = sched_ext.read_hotplug_seq()
+
+    def _load(self) -> None:
+        with libbpf.captured_log() as log:
+            result = self._library.bpf_object__load(self._object)
+        if result < 0:
+            raise Refused(
+                f"the kernel refused the scheduler: {'; '.join(log[-3:]) or -result}",
+                remedy="`temper doctor` checks this kernel; report it with the output of `dmesg`",
+            )
+        self._control = self._shared(".data.control", "struct temper_control")
+        self._exit = self._shared(".data.exit", "struct temper_exit")
+        self._configs = ffi.cast("struct temper_config *", self._initial_value(".data.configs")[0])
+        self._expect(".data.configs", NR_SLOTS * ffi.sizeof("struct temper_config"))
+        self._slots_fd = [self._map_fd(f"cgroups_{slot}") for slot in range(NR_SLOTS)]
+        self._stats_fd = self._map_fd("stats")
+        program = self._library.bpf_object__find_program_by_name(self._object, b"temper_commit")
+        self._commit_fd = self._library.bpf_program__fd(libbpf.check_pointer(program, "temper_commit"))
+        self._consumer = ffi.callback("ring_buffer_sample_fn", lambda *_: 0)
+        ring = self._library.ring_buffer__new(self._map_fd("events"), self._consumer, ffi.NULL, ffi.NULL)
+        self._ring = libbpf.check_pointer(ring, "ring_buffer__new")
+
+    def _map(self, name: str) -> Any:
+        found = self._library.bpf_object__find_map_by_name(self._object, name.encode())
+        return libbpf.check_pointer(found, f"map {name}")
+
+    def _map_fd(self, name: str) -> int:
+        return libbpf.check(self._library.bpf_map__fd(self._map(name)), f"map {name}")
+
+    def _initial_value(self, name: str) -> tuple[Any, int]:
+        """The memory behind a global section's map (mapped by libbpf once loaded) and its size in bytes."""
+        size = ffi.new("size_t *")
+        return libbpf.check_pointer(self._library.bpf_map__initial_value(self._map(name), size), name), int(
+            size[0]
+        )
+
+    def _expect(self, name: str, size: int) -> None:
+        actual = self._initial_value(name)[1]
+        if actual != size:
+            raise Refused(
+                f"the object's {name} has {actual} bytes, the header says {size}",
+                remedy="rebuild: `make build`",
+            )
+
+    def _shared(self, name: str, struct: str) -> Any:
+        self._expect(name, ffi.sizeof(struct))
+        return ffi.cast(f"{struct} *", self._initial_value(name)[0])
+
+    def commit(self, plan: Plan) -> Committed:
+        """Put a generation in force, whole, or raise CommitRejected and leave the one before it."""
+        slot = (self._slot + 1) % NR_SLOTS
+        ids = self._ids.extended(plan)
+        write_config(self._configs[slot], plan, ids, generation=self._generation + 1, nr_cpus=self._nr_cpus)
+        self._write_members(slot, {member.cgroup_id: ids[member.layer] for member in plan.members})
+        outcome = self._run_commit(slot)
+        self._slot, self._generation, self._ids = slot, self._generation + 1, ids
+        return Committed(self._generation, int(outcome.elapsed_ns), int(outcome.nr_kicked))
+
+    def _run_commit(self, slot: int) -> Any:
+        commit = ffi.new("struct temper_commit *", {"slot": slot})
+        opts = ffi.new("struct bpf_test_run_opts *")
+        opts.sz = ffi.sizeof("struct bpf_test_run_opts")
+        opts.ctx_in = commit  # a syscall program's context is copied back to where it came from
+        opts.ctx_size_in = ffi.sizeof("struct temper_commit")
+        libbpf.check(self._library.bpf_prog_test_run_opts(self._commit_fd, opts), "temper_commit")
+        if commit.error != libbpf.constant("TEMPER_COMMIT_OK"):
+            for name, text in REJECTIONS.items():
+                if libbpf.constant(name) == commit.error:
+                    raise CommitRejected(f"commit refused: {text.format(commit.culprit)}")
+            raise CommitRejected(f"commit refused: error {commit.error}")
+        return commit
+
+    def _write_members(self, slot: int, members: dict[int, int]) -> None:
+        """Make an idle slot's cgroup map equal to `members`, touching only what differs."""
+        if len(members) > MAX_CGROUPS:
+            raise CommitRejected(
+                f"{len(members)} cgroups are mapped; {MAX_CGROUPS} is the most one generation holds"
+            )
+        before, fd = self._members[slot], self._slots_fd[slot]
+        key, value = ffi.new("uint64_t *"), ffi.new("uint32_t *")
+        for gone in before.keys() - members.keys():
+            key[0] = gone
+            libbpf.check(self._library.bpf_map_delete_elem(fd, key), "cgroup map")
+        for cgroup_id, layer in members.items():
+            if before.get(cgroup_id) != layer:
+                key[0], value[0] = cgroup_id, layer
+                libbpf.check(self._library.bpf_map_update_elem(fd, key, value, 0), "cgroup map")
+        self._members[slot] = members
+
+    def attach(self) -> None:
+        """Switch the kernel over. The first generation must be in force already."""
+        with self._watch.lap("attach"), libbpf.captured_log() as log:
+            link = self._library.bpf_map__attach_struct_ops(self._map("temper_ops"))
+        if link == ffi.NULL:
+            said = "; ".join([self._ended_text(), *log[-2:]]).strip("; ")
+            raise Refused(f"the kernel did not attach the scheduler: {said or ffi.errno}")
+        self._link = link
+
+    def beat(self) -> None:
+        """Tell the scheduler that the agent lives. CLOCK_MONOTONIC, the clock it compares with."""
+        self._control.beat_ns = time.monotonic_ns()
+
+    def event_fd(self) -> int:
+        """Readable when the scheduler has left."""
+        return int(self._library.ring_buffer__epoll_fd(self._ring))
+
+    def ended(self) -> Ended | None:
+        """The exit record, or None while the scheduler is in."""
+        self._library.ring_buffer__consume(self._ring)
+        if self._exit.kind == 0:
+            return None
+        reason, message = (
+            ffi.string(text).decode(errors="replace") for text in (self._exit.reason, self._exit.message)
+        )
+        return Ended(int(self._exit.kind), int(self._exit.code), reason, message)
+
+    def _ended_text(self) -> str:
+        ended = self.ended()
+        return f"{ended.reason}: {ended.message}" if ended else ""
+
+    def stats(self) -> dict[str, LayerStats]:
+        """Counters of every layer in force, summed over cpus."""
+        key = ffi.new("uint32_t *")
+        cpus = ffi.new("struct temper_cpu_stats[]", self._nr_cpus)
+        libbpf.check(self._library.bpf_map_lookup_elem(self._stats_fd, key, cpus), "stats map")
+        return {name: self._sum_stats(cpus, layer) for name, layer in self._ids.items()}
+
+    def _sum_stats(self, cpus: Any, layer: int) -> LayerStats:
+        records = [cpus[cpu].layers[layer] for cpu in range(self._nr_cpus)]
+        fields = [field for field in LayerStats.__struct_fields__ if field != "max_wait_ns"]
+        sums = {field: sum(int(getattr(record, field)) for record in records) for field in fields}
+        return LayerStats(**sums, max_wait_ns=max(int(record.max_wait_ns) for record in records))
+
+    def detach(self) -> Ended | None:
+        """Close the link: the kernel resumes its stock scheduler before this returns."""
+        if self._link != ffi.NULL:
+            self._library.bpf_link__destroy(self._link)
+            self._link = ffi.NULL
+        return self.ended()

@@ -1,0 +1,115 @@
+"""From a machine and its workloads to one frozen Plan: the decision itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from temper.errors import Finding, InvalidInput
+from temper.plan.layers import DEFAULT, SYSTEM, Layer, Member, Plan
+from temper.plan.machine import Machine
+from temper.plan.sizing import Share, Sizes, size
+from temper.plan.tiers import RULES, LayerKind, Tier
+from temper.plan.units import format_cpu_list
+from temper.plan.workloads import ASSUMED_TIERS, Workload, find_clashes, in_order, wanted_cpus
+
+# First served first. DEFAULT stands above Normal so that pods can't starve kubelet, sshd and other daemons:
+# kubernetes/kubernetes issues 125409 and 139790 describe nodes lost that way.
+ORDER = (SYSTEM, Tier.CRITICAL, Tier.HIGH, DEFAULT, Tier.NORMAL, Tier.LOW, Tier.BACKGROUND)
+
+SYSTEM_SLICE_US = 5_000
+DEFAULT_SLICE_US = 20_000
+
+
+def make_plan(machine: Machine, workloads: Sequence[Workload]) -> Plan:
+    """The plan for these workloads on this machine; the same for every order of the input.
+
+    A workload without a cgroup is noted and left out. InvalidInput when two workloads claim one cgroup.
+    """
+    ordered = in_order(workloads)
+    if clashes := find_clashes(ordered):
+        raise InvalidInput(clashes)
+    present = tuple(workload for workload in ordered if workload.cgroup_ids)
+    sizes = size_tiers(machine, present)
+    return Plan(_layers(present, sizes), _members(present), _findings(ordered, sizes))
+
+
+def size_tiers(machine: Machine, workloads: Sequence[Workload]) -> Sizes:
+    """How the machine is divided among the tiers of these workloads."""
+    return size(machine, {tier: wanted_cpus(workloads, tier) for tier in Tier})
+
+
+def _layers(workloads: Sequence[Workload], sizes: Sizes) -> tuple[Layer, ...]:
+    used = {workload.tier for workload in workloads}
+    names = [name for name in ORDER if not isinstance(name, Tier) or name in used]
+    return tuple(_layer(name, rank, sizes) for rank, name in enumerate(names))
+
+
+def _layer(name: str, rank: int, sizes: Sizes) -> Layer:
+    if isinstance(name, Tier):
+        return _tier_layer(name, rank, sizes.share(name))
+    is_system = name == SYSTEM
+    return Layer(
+        name=name,
+        rank=rank,
+        kind=LayerKind.OPEN,
+        protected=False,
+        preempts=is_system,
+        exclusive=False,
+        slice_us=SYSTEM_SLICE_US if is_system else DEFAULT_SLICE_US,
+    )
+
+
+def _tier_layer(tier: Tier, rank: int, share: Share) -> Layer:
+    """The tier's rules, less what the machine lacks: a fence needs whole cores, protection needs cpus."""
+    rules = RULES[tier]
+    demoted = rules.kind is LayerKind.CONFINED and not share.fenced
+    return Layer(
+        name=tier.value,
+        rank=rank,
+        kind=LayerKind.GROUPED if demoted else rules.kind,
+        protected=rules.protected and not demoted and bool(share.cpus),
+        preempts=rules.preempts,
+        exclusive=rules.exclusive and not demoted,
+        slice_us=rules.slice_us,
+        cpus=share.cpus,
+    )
+
+
+def _members(workloads: Sequence[Workload]) -> tuple[Member, ...]:
+    layers = {cgroup_id: workload.tier for workload in workloads for cgroup_id in workload.cgroup_ids}
+    return tuple(Member(cgroup_id, tier.value) for cgroup_id, tier in sorted(layers.items()))
+
+
+def _findings(workloads: Sequence[Workload], sizes: Sizes) -> tuple[Finding, ...]:
+    """Notes on single workloads, then on what had to be cut."""
+    notes = [finding for workload in workloads if (finding := _note(workload))]
+    reserve = format_cpu_list(sizes.reserve)
+    if sizes.critical.cut:
+        notes.append(_demotion(sizes, reserve))
+    if sizes.high.cut:
+        notes.append(_cut(Tier.HIGH, sizes.high, f"were left above the open reserve (cpu {reserve})"))
+    if sizes.normal.cut:
+        notes.append(_cut(Tier.NORMAL, sizes.normal, "were left by the tiers above"))
+    return tuple(notes)
+
+
+def _note(workload: Workload) -> Finding | None:
+    if not workload.cgroup_ids:
+        return Finding(workload.where, f'"{workload.name}" has no cgroup now; left out until one appears')
+    if workload.request_millicpu is None and workload.tier in ASSUMED_TIERS:
+        return Finding(workload.where, f'"{workload.name}" states no cpus; counted as 1')
+    return None
+
+
+def _demotion(sizes: Sizes, reserve: str) -> Finding:
+    return Finding(
+        f"tier {Tier.CRITICAL}",
+        f"demoted from confined to grouped: {sizes.critical.wanted} cpus wanted, {sizes.fenceable} can be "
+        f"fenced as whole cores (cpu {reserve} stays open); it shares its cpus and still preempts",
+    )
+
+
+def _cut(tier: Tier, share: Share, reason: str) -> Finding:
+    return Finding(
+        f"tier {tier}", f"{share.wanted} cpus wanted, {len(share.cpus)} {reason}; it shares the rest"
+    )

@@ -1,0 +1,113 @@
+"""What agent and engine say to each other: one request, one reply, in msgpack.
+
+The engine also speaks unasked twice: `Hello` (or `Refusal`) when it starts, `Ended` when the kernel let the
+scheduler go. Everything else answers the agent's last request, so neither side ever guesses.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from temper.plan.layers import Plan
+
+# Raised whenever a message changes meaning. Both sides come from one wheel; a mismatch is refused.
+PROTOCOL = 1
+
+
+class Attach(msgspec.Struct, tag=True, frozen=True):
+    """Load the scheduler, put `plan` in force, attach. Replied by Attached, or Refusal."""
+
+    plan: Plan
+
+
+class Commit(msgspec.Struct, tag=True, frozen=True):
+    """Replace the generation in force. Replied by Committed, or Rejected and the old one stands."""
+
+    plan: Plan
+
+
+class Beat(msgspec.Struct, tag=True, frozen=True):
+    """The agent's loop made a pass. Replied by Beaten."""
+
+
+class ReadStats(msgspec.Struct, tag=True, frozen=True):
+    """Replied by Stats."""
+
+
+class Detach(msgspec.Struct, tag=True, frozen=True):
+    """Close the link and end. Replied by Ended, then the socket closes."""
+
+
+class Hello(msgspec.Struct, tag=True, frozen=True):
+    """The machine passed the preflight. timings_ns: name of each step since the process started -> nanoseconds."""
+
+    protocol: int
+    pid: int
+    libbpf: str
+    timings_ns: dict[str, int]
+
+
+class Refusal(msgspec.Struct, tag=True, frozen=True):
+    """This machine can't be attached; the engine ends."""
+
+    message: str
+    remedy: str
+
+
+class Attached(msgspec.Struct, tag=True, frozen=True):
+    """The kernel switched to our scheduler with the first generation in force."""
+
+    generation: int
+    timings_ns: dict[str, int]
+
+
+class Committed(msgspec.Struct, tag=True, frozen=True):
+    """A generation is in force. kernel_ns: the commit program's own time; nr_kicked: cpus told to look again."""
+
+    generation: int
+    kernel_ns: int
+    nr_kicked: int
+
+
+class Rejected(msgspec.Struct, tag=True, frozen=True):
+    """The scheduler kept the old generation."""
+
+    message: str
+
+
+class Beaten(msgspec.Struct, tag=True, frozen=True):
+    """The beat was written where the scheduler looks for it."""
+
+
+class LayerStats(msgspec.Struct, frozen=True):
+    """Counters of one layer since the attach, summed over cpus; the fields of struct temper_layer_stats."""
+
+    run_ns: int
+    wait_ns: int
+    nr_runs: int
+    nr_direct: int
+    nr_preempts: int
+    nr_preempted: int
+    nr_guest_runs: int
+    nr_rescued: int
+    max_wait_ns: int
+
+
+class Stats(msgspec.Struct, tag=True, frozen=True):
+    """Counters by layer name."""
+
+    generation: int
+    layers: dict[str, LayerStats]
+
+
+class Ended(msgspec.Struct, tag=True, frozen=True):
+    """The scheduler is out. kind: the kernel's enum scx_exit_kind; code: ours in its low 32 bits."""
+
+    kind: int
+    code: int
+    reason: str
+    message: str
+
+
+Request = Attach | Commit | Beat | ReadStats | Detach
+Reply = Hello | Refusal | Attached | Committed | Rejected | Beaten | Stats | Ended

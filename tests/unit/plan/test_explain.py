@@ -1,0 +1,49 @@
+import pytest
+
+from temper.plan.explain import explain
+from temper.plan.machine import Cpu, Machine
+from temper.plan.planner import make_plan
+from temper.plan.tiers import Tier
+from temper.plan.workloads import Workload
+
+MACHINE = Machine(tuple(Cpu(id=i, core=i // 2, llc=i // 4, node=i // 8) for i in range(16)))
+
+
+def reasons(**millicpu):
+    workloads = [Workload(t, Tier(t), (i,), asked) for i, (t, asked) in enumerate(millicpu.items())]
+    return explain(make_plan(MACHINE, workloads), MACHINE, workloads)
+
+
+@pytest.mark.parametrize(
+    ("asked", "layer", "sentence"),
+    [
+        ({}, "system", "served first"),
+        ({}, "default", "Cpu 0-1 is the open reserve"),
+        (
+            {"critical": 2500},
+            "critical",
+            "3 cpus wanted: 2 whole cores (4 cpus) fenced, in one last-level cache",
+        ),
+        ({"critical": 8000}, "critical", "fenced, across 2 last-level caches of one NUMA node"),
+        ({"critical": 9000}, "critical", "fenced, across 3 last-level caches of 2 NUMA nodes"),
+        (
+            {"critical": 15000},
+            "critical",
+            "Demoted: 15 cpus wanted as whole cores, but only 14 can be fenced",
+        ),
+        ({"high": 1000}, "high", "1 cpu wanted: 1 cpu kept for it in one last-level cache; it may spill"),
+        ({"high": 15000}, "high", "all that is left above the open reserve; it may spill"),
+        ({"critical": 14000, "high": 1000}, "high", "none left above the open reserve"),
+        ({"normal": 1000}, "normal", "It prefers 1 cpu in one last-level cache, but others may use them"),
+        ({"normal": None}, "normal", "No cpus asked"),
+        ({"high": 14000, "critical": 1000, "normal": 3000}, "normal", "3 cpus wanted. It prefers 2 cpus"),
+        ({"low": 1000}, "low", "Owns no cpus"),
+        ({"background": 1000}, "background", "served last"),
+    ],
+)
+def test_sentences(asked, layer, sentence):
+    assert sentence in reasons(**asked)[layer]
+
+
+def test_one_reason_for_each_layer_in_rank_order():
+    assert list(reasons(low=None, critical=1000)) == ["system", "critical", "default", "low"]
