@@ -1,18 +1,17 @@
-"""The agent's end of the engine: spawn it, ask it, lose it. Every failure here is EngineLost or Refused."""
+"""The agent's end of a spawned engine: ask it, lose it. Every failure here is EngineLost or Refused."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 
+from temper.agent.spawn import Spawned
 from temper.errors import EngineLost, Refused
 from temper.wire import channel
 from temper.wire.messages import PROTOCOL, Ended, Hello, Refusal, Reply, Request
+from temper.wire.pair import MAX_MESSAGE
 
 # An engine answers within microseconds of cpu; this long without an answer means stopped or stuck. Loading
 # (Attach) takes a verifier's time and the start an interpreter's, on a slow or busy machine.
@@ -21,25 +20,20 @@ START_TIMEOUT_S = 60.0
 
 
 class EngineClient:
-    """One engine process and the socket to it. Spawned at once; say hello, then call.
+    """One engine process and the socket to it: say hello, then call.
 
     ended: the exit record once the scheduler has left. gone: the engine's end of the socket is closed.
     on_news is called when either comes unasked. Needs a running loop.
     """
 
-    def __init__(self, *, deadman_ms: int, on_news: Callable[[], None]) -> None:
+    def __init__(self, spawned: Spawned, *, on_news: Callable[[], None]) -> None:
         self.ended: Ended | None = None
         self.gone = False
         self._on_news = on_news
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[Reply] | None = None
         self._early: Reply | None = None  # a greeting that came before anybody waited for it
-        self._end, theirs = channel.make_pair()
-        self._end.setblocking(False)
-        command = [sys.executable, "-m", "temper", "engine", "--fd", str(theirs.fileno())]
-        command += ["--agent-pid", str(os.getpid()), "--deadman-ms", str(deadman_ms)]
-        with theirs:
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._process, self._end = spawned.process, spawned.end
         self._loop.add_reader(self._end, self._on_readable)
 
     @property
@@ -86,7 +80,7 @@ class EngineClient:
 
     def _on_readable(self) -> None:
         try:
-            packet = self._end.recv(channel.MAX_MESSAGE)
+            packet = self._end.recv(MAX_MESSAGE)
         except BlockingIOError:
             return
         except OSError:

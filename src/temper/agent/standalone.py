@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from temper.agent.spawn import Spawned
 from temper.agent.status import Publisher, State, Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import InvalidInput, TemperError
@@ -46,7 +47,7 @@ class Options:
 class Agent:
     """One loop over one supervisor."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, spawned: Spawned | None = None) -> None:
         self._options = options
         self._run_dir = RunDir(options.run_root)
         self._status = Status(agent_pid=os.getpid())
@@ -56,6 +57,7 @@ class Agent:
         self._stop = False
         self._changed_ns = 0  # when the oldest change not yet planned was seen; 0: none
         self._file: WorkloadsFile = load(options.workloads)
+        self._spawned = spawned  # an engine started before this was imported
         self._resync_at_s = time.monotonic() + RESYNC_S
 
     async def run(self) -> None:
@@ -88,7 +90,7 @@ class Agent:
     async def _first_attach(self) -> None:
         """The shortest way to an attached scheduler: the engine starts while we plan."""
         if self._run_dir.safe_mode_reason() is None:
-            self._supervisor.spawn()
+            self._supervisor.spawn(self._spawned)
             started_ns = time.monotonic_ns()
             plan = self._make_plan()
             self._status.timings_ns["plan"] = time.monotonic_ns() - started_ns
@@ -164,8 +166,9 @@ class Agent:
 
     async def _replan(self) -> None:
         if self._supervisor.wants_engine:
-            self._status.state = State.STARTING
+            self._status.state, self._status.reason = State.STARTING, ""
             self._supervisor.spawn()
+            self._publisher.publish(self._status)
             self._file = load(self._options.workloads)
             await self._attach(self._make_plan())
         elif self._supervisor.attached and self._changed_ns:
@@ -183,3 +186,8 @@ class Agent:
     def _note(self, error: TemperError) -> None:
         findings = error.findings if isinstance(error, InvalidInput) else (error,)
         self._status.notes = [f"kept the last good plan: {finding}" for finding in findings]
+
+
+async def run_agent(options: Options, spawned: Spawned | None) -> None:
+    """One agent from start to end."""
+    await Agent(options, spawned).run()

@@ -15,8 +15,9 @@ from pathlib import Path
 from temper.agent.breaker import Breaker
 from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
 from temper.agent.events import event
+from temper.agent.spawn import Spawned, spawn_engine
 from temper.agent.status import State, Status
-from temper.errors import CommitRejected, EngineLost, Refused, TimedOut
+from temper.errors import EngineLost, Refused, TimedOut
 from temper.node import sched_ext
 from temper.plan.layers import Plan
 from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Detach, ReadStats, Rejected, Stats
@@ -59,10 +60,11 @@ class Supervisor:
         """Is it time to (re-)attach?"""
         return self._client is None and not self._latched and time.monotonic() >= self._retry_at_s
 
-    def spawn(self) -> None:
-        """Start the engine's process; it gets ready while the caller plans."""
+    def spawn(self, spawned: Spawned | None = None) -> None:
+        """Start the engine's process, or take one started earlier; it gets ready while the caller plans."""
         if self._client is None:
-            self._client = EngineClient(deadman_ms=self._deadman_ms, on_news=self._on_news)
+            spawned = spawned or spawn_engine(deadman_ms=self._deadman_ms)
+            self._client = EngineClient(spawned, on_news=self._on_news)
             self.status.engine_pid = self._client.pid
 
     async def attach(self, plan: Plan) -> None:
@@ -177,7 +179,7 @@ class Supervisor:
 
     async def _becomes_stock(self) -> bool:
         deadline = time.monotonic() + DISABLE_TIMEOUT_S
-        while sched_ext.read_state(self._root).ours:
+        while not sched_ext.read_state(self._root).left:
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(POLL_S)
@@ -202,11 +204,7 @@ class Supervisor:
         self.status.state = State.EJECTED if ejected else State.DETACHED
         self._latched = wait_s is None
         self._retry_at_s = time.monotonic() + (wait_s or 0.0)
-        after = (
-            "latched: `temper safe-mode on` and `off` re-engage"
-            if self._latched
-            else f"again in {wait_s:g} s"
-        )
+        after = "latched: `temper safe-mode on` and `off` re-engage" if self._latched else f"again in {wait_s:g} s"
         self.status.reason = f"{what}; {after}"
         event("lost", reason=what, ejected=ejected, latched=self._latched)
 

@@ -56,10 +56,9 @@ class Watcher:
             self._on_switch()
         elif seen.path == self._run_dir.switch:
             self._on_switch()
-        elif seen.path == self._workloads.absolute():
-            self._on_change()
-            self.follow_cgroups(inotify)
-        elif seen.watch is not None and seen.watch.path in self._cgroup_watches:
+        elif seen.path == self._workloads.absolute() or (
+            seen.watch is not None and seen.watch.path in self._cgroup_watches
+        ):
             self._on_change()
             self.follow_cgroups(inotify)
 
@@ -74,9 +73,7 @@ class Watcher:
         for path in wanted - self._cgroup_watches.keys():
             try:
                 self._cgroup_watches[path] = inotify.add_watch(path, CGROUP_MASK)
-            except (
-                OSError
-            ) as error:  # it vanished, or the user's inotify limit is reached: the resync covers both
+            except OSError as error:  # it vanished, or the user's inotify limit is reached: the resync covers both
                 event("inotify_refused", path=str(path), reason=error.strerror)
 
 

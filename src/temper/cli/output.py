@@ -1,8 +1,8 @@
-"""One JSON object to stdout: what `--json` prints everywhere."""
+"""What every command prints with: one JSON object for `--json`, rich's console for tables."""
 
 from __future__ import annotations
 
-import json
+import sys
 from typing import Any
 
 import click
@@ -10,4 +10,13 @@ import click
 
 def print_json(value: dict[str, Any]) -> None:
     """One line; keys in the order given."""
+    import json
+
     click.echo(json.dumps(value))
+
+
+def console() -> Any:
+    """A console for tables: the terminal's width, or wide enough for a table in a pipe."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from temper.cli.output import console, print_json
 from temper.errors import Finding, InvalidInput, TemperError
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
 from temper.node.snapshot import snapshot
@@ -82,7 +83,7 @@ def plan(ctx: click.Context, file: Path, as_json: bool, cgroup_root: Path, sys_r
         _print_error(error, as_json)
         ctx.exit(error.exit_code)
     if as_json:
-        _print_json(_as_dict(outcome))
+        print_json(_as_dict(outcome))
     else:
         _print_tables(outcome)
 
@@ -99,16 +100,10 @@ def _print_error(error: TemperError, as_json: bool) -> None:
     findings = error.findings if isinstance(error, InvalidInput) else ()
     if as_json:
         body = {"message": error.message, "remedy": error.remedy, "findings": _findings(findings)}
-        _print_json({"version": JSON_VERSION, "error": body})
+        print_json({"version": JSON_VERSION, "error": body})
         return
     for finding in findings:
         click.echo(str(finding), err=True)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import json
-
-    click.echo(json.dumps(value))
 
 
 def _as_dict(outcome: _Outcome) -> dict[str, Any]:
@@ -152,7 +147,6 @@ def _shape(machine: Machine) -> dict[str, int]:
 def _print_tables(outcome: _Outcome) -> None:
     """The layers in a table, then why, then what a person should know of."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -161,13 +155,13 @@ def _print_tables(outcome: _Outcome) -> None:
         table.add_column(title, overflow="fold")
     for layer in outcome.plan.layers:
         table.add_row(*(Text(cell) for cell in _row(layer, outcome)))
-    console = Console(highlight=False)
-    console.print(Text(_machine_line(outcome.machine)))
-    console.print(table)
+    out = console()
+    out.print(Text(_machine_line(outcome.machine)))
+    out.print(table)
     for name, why in outcome.reasons.items():
-        console.print(Text.assemble((name, "bold"), f": {why}"), soft_wrap=True)
+        out.print(Text.assemble((name, "bold"), f": {why}"), soft_wrap=True)
     for finding in outcome.plan.findings:
-        console.print(Text.assemble(("note", "bold yellow"), f": {finding}"), soft_wrap=True)
+        out.print(Text.assemble(("note", "bold yellow"), f": {finding}"), soft_wrap=True)
 
 
 def _machine_line(machine: Machine) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
+from temper.agent.spawn import spawn_engine
 from temper.errors import NotPermitted
+from temper.node.run_dir import RunDir
 
 
 @click.command()
-@click.option(
-    "--workloads", required=True, type=click.Path(path_type=Path), help="The workloads file (TOML)."
-)
+@click.option("--workloads", required=True, type=click.Path(path_type=Path), help="The workloads file (TOML).")
 @click.option(
     "--deadman-ms",
     default=10_000,
@@ -37,15 +37,12 @@ def run(workloads: Path, deadman_ms: int) -> None:
         raise NotPermitted(
             "attaching a scheduler needs root", remedy="run it with sudo; `temper plan` does not need it"
         )
-    import asyncio
+    run_dir = RunDir()
+    with run_dir.take_lock():
+        # The engine takes longest to get ready: it starts first, and the loop is imported meanwhile.
+        spawned = spawn_engine(deadman_ms=deadman_ms) if run_dir.safe_mode_reason() is None else None
+        import asyncio
 
-    from temper.agent.standalone import Agent, Options
-    from temper.node.run_dir import RunDir
+        from temper.agent.standalone import Options, run_agent
 
-    options = Options(workloads=workloads, deadman_ms=deadman_ms)
-    with RunDir(options.run_root).take_lock():
-        asyncio.run(_run(Agent, options))
-
-
-async def _run(agent: type, options: object) -> None:
-    await agent(options).run()
+        asyncio.run(run_agent(Options(workloads=workloads, deadman_ms=deadman_ms), spawned))

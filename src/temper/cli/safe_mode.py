@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -25,9 +26,7 @@ POLL_S = 0.002
 
 @click.command()
 @click.argument("wanted", metavar="on|off|status", type=click.Choice(["on", "off", "status"]))
-@click.option(
-    "--local", is_flag=True, required=True, help="This machine's own switch: no API server, no agent needed."
-)
+@click.option("--local", is_flag=True, required=True, help="This machine's own switch: no API server, no agent needed.")
 @click.option("--reason", default="asked for by `temper safe-mode on`", help="Shown by `temper status`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
@@ -61,9 +60,7 @@ def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(
-            f"safe mode is {'off' if engaged is None else f'on: {engaged}'}; the kernel says {kernel.state}"
-        )
+        click.echo(f"safe mode is {'off' if engaged is None else f'on: {engaged}'}; the kernel says {kernel.state}")
 
 
 def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
@@ -84,9 +81,7 @@ def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
         means = "SysRq-S"
         sched_ext.request_stock()
     if not _stock_within(KILL_S):
-        raise TemperError(
-            "the kernel still runs our scheduler", remedy="SysRq-S: `echo S > /proc/sysrq-trigger`"
-        )
+        raise TemperError("the kernel still runs our scheduler", remedy="SysRq-S: `echo S > /proc/sysrq-trigger`")
     return {"by": means, "took_ms": round((time.monotonic() - started) * 1e3, 3)}
 
 
@@ -97,7 +92,7 @@ def _off(run_dir: RunDir) -> dict[str, Any]:
 
 def _stock_within(seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while sched_ext.read_state().ours:
+    while not sched_ext.read_state().left:
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_S)
@@ -122,10 +117,9 @@ def _processes(proc: Path, command: bytes) -> Iterator[int]:
 
 def _runs(words: list[bytes], command: bytes) -> bool:
     """`python -m temper COMMAND` or `temper COMMAND`."""
-    for before, word in zip(words, words[1:], strict=False):
-        if word == command and before.rsplit(b"/", 1)[-1] == b"temper":
-            return True
-    return False
+    return any(
+        word == command and before.rsplit(b"/", 1)[-1] == b"temper" for before, word in itertools.pairwise(words)
+    )
 
 
 def _kill(pids: Iterator[int]) -> None:

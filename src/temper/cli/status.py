@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from temper.cli.output import print_json
+from temper.cli.output import console, print_json
 from temper.errors import TimedOut
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import KernelState, read_state
@@ -44,20 +44,16 @@ def look(run_dir: RunDir | None = None) -> dict[str, Any]:
     run_dir = run_dir or RunDir()
     kernel = read_state()
     try:
-        said = json.loads(run_dir.status.read_text())
+        said: dict[str, Any] = json.loads(run_dir.status.read_text())
     except (OSError, ValueError):
         said = {"version": 1, "state": "detached", "reason": "no agent has run here"}
     alive = run_dir.agent_alive()
     said |= {"agent_alive": alive, "kernel": _kernel(kernel)}
-    state, reason = judge(
-        said["state"], said["reason"], alive=alive, kernel=kernel, switch=run_dir.safe_mode_reason()
-    )
+    state, reason = judge(said["state"], said["reason"], alive=alive, kernel=kernel, switch=run_dir.safe_mode_reason())
     return said | {"state": state, "reason": reason}
 
 
-def judge(
-    state: str, reason: str, *, alive: bool, kernel: KernelState, switch: str | None
-) -> tuple[str, str]:
+def judge(state: str, reason: str, *, alive: bool, kernel: KernelState, switch: str | None) -> tuple[str, str]:
     """The state and reason to believe. switch: why the local safe-mode switch is on, or None."""
     if not alive:
         if kernel.ours:
@@ -94,9 +90,7 @@ def _print_text(now: dict[str, Any]) -> None:
     click.echo(f"{now['state']}{': ' if now['reason'] else ''}{now['reason']}")
     click.echo(f"kernel: sched_ext {kernel['state']} {kernel['ops']}".rstrip())
     if now["agent_alive"]:
-        click.echo(
-            f"agent {now['agent_pid']}, engine {now['engine_pid'] or '-'}, generation {now['generation']}"
-        )
+        click.echo(f"agent {now['agent_pid']}, engine {now['engine_pid'] or '-'}, generation {now['generation']}")
     for note in now.get("notes", []):
         click.echo(f"note: {note}")
     if now.get("layers") and now["state"] == "enforcing":
@@ -105,7 +99,6 @@ def _print_text(now: dict[str, Any]) -> None:
 
 def _print_layers(now: dict[str, Any]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -123,10 +116,8 @@ def _print_layers(now: dict[str, Any]) -> None:
         table.add_column(title, justify="left" if title in ("layer", "kind", "cpus") else "right")
     for layer in now["layers"]:
         counters = now["stats"].get(layer["name"], {})
-        table.add_row(
-            layer["name"], layer["kind"], ",".join(map(str, layer["cpus"])) or "-", *_numbers(counters)
-        )
-    Console(highlight=False).print(table)
+        table.add_row(layer["name"], layer["kind"], ",".join(map(str, layer["cpus"])) or "-", *_numbers(counters))
+    console().print(table)
 
 
 def _numbers(counters: dict[str, int]) -> list[str]:

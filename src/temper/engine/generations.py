@@ -48,17 +48,13 @@ class LayerIds(Mapping[str, int]):
         for layer in plan.layers:
             ids.setdefault(layer.name, len(ids))
         if len(ids) > MAX_LAYERS:
-            raise CommitRejected(
-                f"{len(ids)} layers were ever named; {MAX_LAYERS} is the most one attach holds"
-            )
+            raise CommitRejected(f"{len(ids)} layers were ever named; {MAX_LAYERS} is the most one attach holds")
         return LayerIds(ids)
 
 
 def write_config(config: Any, plan: Plan, ids: Mapping[str, int], *, generation: int, nr_cpus: int) -> None:
     """Fill one idle slot. config: a cffi `struct temper_config`; every field is written."""
-    libbpf.ffi.memmove(
-        libbpf.ffi.addressof(config), bytes(libbpf.ffi.sizeof(config)), libbpf.ffi.sizeof(config)
-    )
+    libbpf.ffi.memmove(libbpf.ffi.addressof(config), bytes(libbpf.ffi.sizeof(config)), libbpf.ffi.sizeof(config))
     config.generation = generation
     config.nr_layers = len(ids)
     config.system_layer, config.default_layer = ids[SYSTEM], ids[DEFAULT]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +82,7 @@ def captured_log() -> Iterator[list[str]]:
     """libbpf prints its warnings to stderr: gather them instead, so that a refusal can quote the last lines."""
     lines: list[str] = []
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
+    with os.fdopen(os.memfd_create("libbpf-log"), "w+b") as sink:
         os.dup2(sink.fileno(), 2)
         try:
             yield lines
@@ -105,9 +104,7 @@ class Btf:
     @classmethod
     def of_kernel(cls, library: Any) -> Btf:
         """The running kernel's own types."""
-        return cls(
-            library, check_pointer(library.btf__load_vmlinux_btf(), "btf__load_vmlinux_btf"), owned=True
-        )
+        return cls(library, check_pointer(library.btf__load_vmlinux_btf(), "btf__load_vmlinux_btf"), owned=True)
 
     @classmethod
     def of_file(cls, library: Any, path: Path) -> Btf:
@@ -127,9 +124,7 @@ class Btf:
     def members(self, struct: str) -> dict[str, int]:
         """Byte offset of each member of a structure; empty when the type is unknown."""
         found = self.find(struct, BTF_KIND_STRUCT)
-        return {
-            self._name(m.name_off): (m.offset & 0xFFFFFF) // 8 for m in self._tail(found, "struct btf_member")
-        }
+        return {self._name(m.name_off): (m.offset & 0xFFFFFF) // 8 for m in self._tail(found, "struct btf_member")}
 
     def enum64(self, name: str) -> dict[str, int]:
         """Values of a 64-bit enumeration; empty when the type is unknown."""

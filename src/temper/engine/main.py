@@ -6,10 +6,10 @@ agent's end of the socket) closes the link, and the kernel resumes its stock sch
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,6 +35,7 @@ from temper.wire.messages import (
     Request,
     Stats,
 )
+from temper.wire.pair import MAX_MESSAGE
 
 
 class Engine:
@@ -58,7 +59,7 @@ class Engine:
     def run(self) -> None:
         """Until the agent hangs up, detaches, or the scheduler leaves. Raises Refused when the machine can't."""
         started = time.monotonic_ns()
-        preflight.require(preflight.all_checks())
+        preflight.require(preflight.quick_checks())
         self._library = libbpf.open_library()
         timings = {"engine_start": started - _process_start_ns(), "preflight": time.monotonic_ns() - started}
         self._send(Hello(PROTOCOL, os.getpid(), libbpf.version(self._library), timings))
@@ -79,7 +80,7 @@ class Engine:
                     self._send(ended)
                     return None
             if self._end.fileno() in ready:
-                packet = self._end.recv(channel.MAX_MESSAGE)
+                packet = self._end.recv(MAX_MESSAGE)
                 return channel.decode_request(packet) if packet else None
 
     def _send(self, reply: Reply) -> None:
@@ -134,28 +135,19 @@ def _process_start_ns() -> int:
     return since_boot - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The agent's arguments to its engine; not for people."""
-    parser = argparse.ArgumentParser(
-        prog="temper engine",
-        description="Owns the scheduler's link for one agent. Started by the agent, not by hand.",
-    )
-    parser.add_argument("--fd", type=int, required=True, help="the engine's end of the socket pair")
-    parser.add_argument("--agent-pid", type=int, required=True, help="die when this parent dies")
-    parser.add_argument(
-        "--deadman-ms", type=int, required=True, help="no beat for this long: the scheduler leaves"
-    )
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run until the end; 0 when it was asked for, 3 when this machine was refused."""
-    options = parse(arguments)
-    if not libbpf.die_with_parent(options.agent_pid):
+    """Run until the end; 0 when it was asked for, 3 when this machine was refused.
+
+    arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, and after how
+    many milliseconds without a beat the scheduler leaves by itself.
+    """
+    if len(arguments) != 3 or not all(word.isdigit() for word in arguments):
+        print("temper engine: started by the agent, not by hand", file=sys.stderr)  # noqa: T201
+        return 2
+    fd, agent_pid, deadman_ms = map(int, arguments)
+    if not libbpf.die_with_parent(agent_pid):
         return 1
-    end = socket.socket(fileno=options.fd)
-    channel.make_room(end)
-    engine = Engine(end, deadman_ns=options.deadman_ms * 1_000_000, agent_pid=options.agent_pid)
+    engine = Engine(socket.socket(fileno=fd), deadman_ns=deadman_ms * 1_000_000, agent_pid=agent_pid)
     try:
         engine.run()
     except Refused as refused:

@@ -86,9 +86,7 @@ def check_btf(library: Any, types: libbpf.Btf) -> Iterator[Check]:
         # Kernels 7.1 and 7.2 built with pahole before 1.31: functions marked KF_IMPLICIT_ARGS still show
         # their hidden last argument, and libbpf then finds every prototype incompatible.
         detail = f"malformed BTF: {', '.join(malformed)} show the hidden argument aux"
-        yield Check(
-            "btf", False, detail, f"this kernel was built with pahole < 1.31; boot another. {KERNELS}"
-        )
+        yield Check("btf", False, detail, f"this kernel was built with pahole < 1.31; boot another. {KERNELS}")
         return
     yield Check("btf", True, "well formed")
     absent = [name for name in FUNCTIONS if types.parameters(name) is None]
@@ -106,15 +104,25 @@ def check_library() -> Check:
         return Check("libbpf", False, refusal.message, refusal.remedy)
 
 
-def all_checks() -> Iterator[Check]:
-    """Every check of this machine, each one independent of the others' answers where that is possible."""
+def quick_checks() -> Iterator[Check]:
+    """Those that cost nothing: asked before every attach."""
     yield check_privilege()
     yield check_sched_ext()
     yield check_unattached()
-    library_check = check_library()
-    yield library_check
-    if not library_check.ok:
-        return
+    yield check_library()
+
+
+def all_checks() -> Iterator[Check]:
+    """Every check of this machine."""
+    quick = list(quick_checks())
+    yield from quick
+    if quick[-1].ok:
+        yield from kernel_type_checks()
+
+
+def kernel_type_checks() -> Iterator[Check]:
+    """Reads all of the kernel's types, a tenth of a second of a slow cpu: for `temper doctor`, and for the
+    engine when a load failed and a person should hear why."""
     if not KERNEL_BTF.exists():
         yield Check(
             "btf",

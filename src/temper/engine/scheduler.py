@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from temper.engine import libbpf
+from temper.engine import libbpf, preflight
 from temper.engine.generations import LayerIds, write_config
 from temper.engine.libbpf import ffi
 from temper.errors import CommitRejected, Refused
@@ -62,9 +62,7 @@ class Scheduler:
         self._members: list[dict[int, int]] = [{} for _ in range(NR_SLOTS)]
         self._nr_cpus = library.libbpf_num_possible_cpus()
         if self._nr_cpus > MAX_CPUS:
-            raise Refused(
-                f"this machine has {self._nr_cpus} possible cpus; {MAX_CPUS} is the most this build knows"
-            )
+            raise Refused(f"this machine has {self._nr_cpus} possible cpus; {MAX_CPUS} is the most this build knows")
         with self._watch.lap("open"):
             self._object = self._open(deadman_ns, agent_pid, engine_pid)
         with self._watch.lap("load"):
@@ -82,9 +80,7 @@ class Scheduler:
 
     def _open(self, deadman_ns: int, agent_pid: int, engine_pid: int) -> Any:
         path = str(libbpf.OBJECT).encode()
-        opened = libbpf.check_pointer(
-            self._library.bpf_object__open_file(path, ffi.NULL), "bpf_object__open_file"
-        )
+        opened = libbpf.check_pointer(self._library.bpf_object__open_file(path, ffi.NULL), "bpf_object__open_file")
         self._object = opened
         knobs = self._shared(".rodata.knobs", "struct temper_knobs")
         knobs.deadman_ns = deadman_ns
@@ -110,6 +106,7 @@ class Scheduler:
         with libbpf.captured_log() as log:
             result = self._library.bpf_object__load(self._object)
         if result < 0:
+            preflight.require(preflight.kernel_type_checks())
             raise Refused(
                 f"the kernel refused the scheduler: {'; '.join(log[-3:]) or -result}",
                 remedy="`temper doctor` checks this kernel; report it with the output of `dmesg`",
@@ -136,9 +133,7 @@ class Scheduler:
     def _initial_value(self, name: str) -> tuple[Any, int]:
         """The memory behind a global section's map (mapped by libbpf once loaded) and its size in bytes."""
         size = ffi.new("size_t *")
-        return libbpf.check_pointer(self._library.bpf_map__initial_value(self._map(name), size), name), int(
-            size[0]
-        )
+        return libbpf.check_pointer(self._library.bpf_map__initial_value(self._map(name), size), name), int(size[0])
 
     def _expect(self, name: str, size: int) -> None:
         actual = self._initial_value(name)[1]
@@ -179,9 +174,7 @@ class Scheduler:
     def _write_members(self, slot: int, members: dict[int, int]) -> None:
         """Make an idle slot's cgroup map equal to `members`, touching only what differs."""
         if len(members) > MAX_CGROUPS:
-            raise CommitRejected(
-                f"{len(members)} cgroups are mapped; {MAX_CGROUPS} is the most one generation holds"
-            )
+            raise CommitRejected(f"{len(members)} cgroups are mapped; {MAX_CGROUPS} is the most one generation holds")
         before, fd = self._members[slot], self._slots_fd[slot]
         key, value = ffi.new("uint64_t *"), ffi.new("uint32_t *")
         for gone in before.keys() - members.keys():

@@ -1,1 +1,1 @@
-"""The machine's edge: /sys, /proc, cgroup v2 and BTF. Every reader takes a root path, so a temporary tree is a machine."""
+"""The machine's edge: /sys, /proc, cgroup v2. Every reader takes a root path, so a temporary tree is a machine."""

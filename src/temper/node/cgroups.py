@@ -47,11 +47,7 @@ class Cgroups:
         if any(part in ("", ".", "..") for part in parts):
             return ()
         # A repeated ** says nothing more, and would multiply the walk.
-        parts = [
-            part
-            for part, before in zip(parts, ["", *parts], strict=False)
-            if (part, before) != (_DEEP, _DEEP)
-        ]
+        parts = [part for part, before in zip(parts, ["", *parts], strict=False) if (part, before) != (_DEEP, _DEEP)]
         return _ordered(self._match(CgroupDir("", 0), parts))
 
     def match_unit(self, name: str) -> tuple[CgroupDir, ...]:
@@ -61,9 +57,7 @@ class Cgroups:
         cgroups in a delegated subtree may use any name there; a rule that must not be imitated names a path.
         """
         names = (name, f"_{name}")
-        return _ordered(
-            found for found in self._below(CgroupDir("", 0)) if found.path.rpartition("/")[2] in names
-        )
+        return _ordered(found for found in self._below(CgroupDir("", 0)) if found.path.rpartition("/")[2] in names)
 
     def _match(self, base: CgroupDir, parts: Sequence[str]) -> Iterator[CgroupDir]:
         if not parts:
@@ -102,11 +96,7 @@ class Cgroups:
     def _names(self, base: CgroupDir, matches: Callable[[str], bool]) -> list[str]:
         try:
             with os.scandir(self.root / base.path) as entries:
-                return [
-                    entry.name
-                    for entry in entries
-                    if matches(entry.name) and entry.is_dir(follow_symlinks=False)
-                ]
+                return [entry.name for entry in entries if matches(entry.name) and entry.is_dir(follow_symlinks=False)]
         except OSError:
             return []
 
@@ -132,15 +122,9 @@ def _require_v2(root: Path) -> None:
         return
     shown = printable(str(root))
     if not root.is_dir():
-        raise Refused(
-            f"there is no cgroup tree at {shown}", remedy="mount cgroup v2 there or name another root"
-        )
+        raise Refused(f"there is no cgroup tree at {shown}", remedy="mount cgroup v2 there or name another root")
     hybrid = root / "unified"
-    seen = (
-        f"a v1 tree beside a v2 one at {hybrid}"
-        if (hybrid / "cgroup.controllers").is_file()
-        else "not cgroup v2"
-    )
+    seen = f"a v1 tree beside a v2 one at {hybrid}" if (hybrid / "cgroup.controllers").is_file() else "not cgroup v2"
     raise Refused(
         f"{shown} is {seen}; Temper needs cgroup v2, not v1",
         remedy="boot with systemd.unified_cgroup_hierarchy=1",

@@ -38,9 +38,7 @@ class RunDir:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.close()
-            raise Refused(
-                "another Temper agent runs on this machine", remedy="`temper status` shows it"
-            ) from error
+            raise Refused("another Temper agent runs on this machine", remedy="`temper status` shows it") from error
         return lock
 
     def agent_alive(self) -> bool:

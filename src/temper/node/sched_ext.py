@@ -34,6 +34,11 @@ class KernelState:
         """Is it our scheduler that decides?"""
         return self.state == "enabled" and self.ops.startswith(OUR_OPS)
 
+    @property
+    def left(self) -> bool:
+        """Are we out, and is that final? Not while the kernel is still switching over."""
+        return self.stock or (self.state == "enabled" and not self.ours)
+
 
 def read_state(root: Path = ROOT) -> KernelState:
     """Read the state below `root`; a kernel without sched_ext is `absent`, not an error."""

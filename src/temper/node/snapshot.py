@@ -38,9 +38,7 @@ def find_oversized(rules: Sequence[WorkloadRule], machine: Machine) -> list[Find
     """A finding for each rule that alone asks for more cpus than the machine has."""
     count = len(machine.cpus)
     return [
-        Finding(
-            f"{rule.place}.cpus", f"{format_millicpu(rule.millicpu)} cpus asked, this machine has {count}"
-        )
+        Finding(f"{rule.place}.cpus", f"{format_millicpu(rule.millicpu)} cpus asked, this machine has {count}")
         for rule in rules
         if rule.millicpu is not None and rule.millicpu > count * MILLI
     ]

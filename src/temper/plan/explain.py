@@ -20,9 +20,7 @@ def explain(plan: Plan, machine: Machine, workloads: Sequence[Workload]) -> dict
 
 
 def _system(_layer: Layer, _machine: Machine, _sizes: Sizes) -> str:
-    return (
-        "The scheduler's own processes and unbound kernel threads, served first so that nothing starves them."
-    )
+    return "The scheduler's own processes and unbound kernel threads, served first so that nothing starves them."
 
 
 def _default(_layer: Layer, _machine: Machine, sizes: Sizes) -> str:

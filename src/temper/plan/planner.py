@@ -110,6 +110,4 @@ def _demotion(sizes: Sizes, reserve: str) -> Finding:
 
 
 def _cut(tier: Tier, share: Share, reason: str) -> Finding:
-    return Finding(
-        f"tier {tier}", f"{share.wanted} cpus wanted, {len(share.cpus)} {reason}; it shares the rest"
-    )
+    return Finding(f"tier {tier}", f"{share.wanted} cpus wanted, {len(share.cpus)} {reason}; it shares the rest")

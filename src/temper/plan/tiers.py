@@ -41,16 +41,10 @@ class TierRules:
 
 
 RULES: dict[Tier, TierRules] = {
-    Tier.CRITICAL: TierRules(
-        LayerKind.CONFINED, protected=True, preempts=True, exclusive=True, slice_us=5_000
-    ),
+    Tier.CRITICAL: TierRules(LayerKind.CONFINED, protected=True, preempts=True, exclusive=True, slice_us=5_000),
     Tier.HIGH: TierRules(LayerKind.GROUPED, protected=True, preempts=True, exclusive=False, slice_us=10_000),
-    Tier.NORMAL: TierRules(
-        LayerKind.GROUPED, protected=False, preempts=False, exclusive=False, slice_us=20_000
-    ),
+    Tier.NORMAL: TierRules(LayerKind.GROUPED, protected=False, preempts=False, exclusive=False, slice_us=20_000),
     Tier.LOW: TierRules(LayerKind.OPEN, protected=False, preempts=False, exclusive=False, slice_us=30_000),
     # Background's slice is short to bound how long a higher tier waits for a cpu it may not preempt.
-    Tier.BACKGROUND: TierRules(
-        LayerKind.OPEN, protected=False, preempts=False, exclusive=False, slice_us=5_000
-    ),
+    Tier.BACKGROUND: TierRules(LayerKind.OPEN, protected=False, preempts=False, exclusive=False, slice_us=5_000),
 }

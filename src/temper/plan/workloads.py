@@ -58,9 +58,7 @@ def wanted_cpus(workloads: Iterable[Workload], tier: Tier) -> int:
     return max(least, -(-total // MILLI))
 
 
-def find_clashes(
-    workloads: Iterable[Workload], paths: Mapping[int, str] | None = None
-) -> tuple[Finding, ...]:
+def find_clashes(workloads: Iterable[Workload], paths: Mapping[int, str] | None = None) -> tuple[Finding, ...]:
     """One finding for each pair of workloads that claim the same cgroup, at the later one's place.
 
     paths: cgroup id -> how to print it; an id without a path is printed as a number.
@@ -81,6 +79,4 @@ def _clash(owner: Workload, claimant: Workload, ids: list[int], paths: Mapping[i
     what = f"cgroup {paths.get(ids[0], ids[0])}"
     more = f" (and {len(ids) - 1} more)" if len(ids) > 1 else ""
     holder = f'"{owner.name}" ({owner.where})'
-    return Finding(
-        claimant.where, f'"{claimant.name}" claims {what}{more}, which already belongs to {holder}'
-    )
+    return Finding(claimant.where, f'"{claimant.name}" claims {what}{more}, which already belongs to {holder}')

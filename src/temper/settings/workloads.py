@@ -130,9 +130,7 @@ def _syntax_finding(message: str, text: str, source: str) -> Finding:
 class _Table:
     """One TOML table being read: what is wrong is collected with its place, and reading goes on."""
 
-    def __init__(
-        self, raw: dict[str, Any], place: str, findings: list[Finding], separator: str = ": "
-    ) -> None:
+    def __init__(self, raw: dict[str, Any], place: str, findings: list[Finding], separator: str = ": ") -> None:
         self.raw = raw
         self._prefix = f"{place}{separator}"
         self._findings = findings
@@ -179,7 +177,7 @@ def _entries(top: _Table) -> list[Any]:
     return []
 
 
-def _rule(raw: Any, place: str, findings: list[Finding]) -> WorkloadRule | None:  # noqa: ANN401 - as TOML gave it
+def _rule(raw: Any, place: str, findings: list[Finding]) -> WorkloadRule | None:
     """The rule of one entry, or None when a finding spoils it."""
     if not isinstance(raw, dict):
         findings.append(Finding(place, f"{quoted(raw)} is not a table; write [[workload]]"))
@@ -199,9 +197,7 @@ def _name(table: _Table) -> str | None:
     if name is None:
         return None
     if len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
-        table.wrong(
-            "name", f"{quoted(name)} is not 1 to {MAX_NAME} printable characters without blanks around"
-        )
+        table.wrong("name", f"{quoted(name)} is not 1 to {MAX_NAME} printable characters without blanks around")
         return None
     return name
 
@@ -226,9 +222,7 @@ def _target(table: _Table) -> tuple[str | None, str | None]:
     if cgroup is not None and (problem := glob_problem(cgroup)):
         table.wrong("cgroup", f"{quoted(cgroup)} {problem}")
     if unit is not None and not (_UNIT.fullmatch(unit) and len(unit) <= _MAX_UNIT):
-        table.wrong(
-            "unit", f"{quoted(unit)} is not a unit with a cgroup, such as memcached.service or x.scope"
-        )
+        table.wrong("unit", f"{quoted(unit)} is not a unit with a cgroup, such as memcached.service or x.scope")
     return cgroup, unit
 
 
