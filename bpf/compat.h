@@ -95,10 +95,16 @@ static __always_inline bool dsq_move_to_local(u64 dsq_id)
 bool scx_bpf_dsq_move___new(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id, u64 enq_flags) __ksym_weak;
 bool scx_bpf_dispatch_from_dsq___old(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id, u64 enq_flags) __ksym_weak;
 
-static __always_inline bool dsq_move(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id)
+void scx_bpf_dsq_move_set_slice___new(struct bpf_iter_scx_dsq *it, u64 slice) __ksym_weak;
+void scx_bpf_dispatch_from_dsq_set_slice___old(struct bpf_iter_scx_dsq *it, u64 slice) __ksym_weak;
+
+static __always_inline bool dsq_move(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id, u64 slice_ns)
 {
-	if (bpf_ksym_exists(scx_bpf_dsq_move___new))
+	if (bpf_ksym_exists(scx_bpf_dsq_move___new)) {
+		scx_bpf_dsq_move_set_slice___new(it, slice_ns);
 		return scx_bpf_dsq_move___new(it, p, dsq_id, 0);
+	}
+	scx_bpf_dispatch_from_dsq_set_slice___old(it, slice_ns);
 	return scx_bpf_dispatch_from_dsq___old(it, p, dsq_id, 0);
 }
 

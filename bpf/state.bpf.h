@@ -15,14 +15,22 @@ enum {
 	NSEC_PER_USEC = 1000,
 	NSEC_PER_MSEC = 1000 * 1000,
 
-	/* The service timer's period: bounds how late the dead-man's switch and the rescue act. */
-	SERVICE_PERIOD_NS = 100 * NSEC_PER_MSEC,
-	/* A task that waited this long is moved to a guest queue, which every cpu serves in a bounded share. */
-	RESCUE_AGE_NS = 500 * NSEC_PER_MSEC,
-	RESCUE_BATCH = 64,			/* tasks looked at per queue and period */
-	/* A guest runs at most this long at a time, then its cpu serves no guest for seven times as long: 1/8. */
-	GUEST_SLICE_NS = NSEC_PER_MSEC,
+	/* The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile. */
+	SERVICE_PERIOD_NS = 20 * NSEC_PER_MSEC,
+	SERVICE_RESCUE_EVERY = 5,		/* periods from one rescue to the next */
+	/*
+	 * Every queue is turned over in about this time, however long it is and whatever outranks it: slices
+	 * shrink as a queue grows, a layer that is outranked gets a turn, a guest's pause ends.
+	 */
+	TURN_NS = 1000 * NSEC_PER_MSEC,
+	SHORT_SLICE_NS = NSEC_PER_MSEC,		/* of guests, of turns, and the least that a long queue shrinks to */
+	/* A task that waited this long, past what the turns give, is moved to a guest queue. */
+	RESCUE_AGE_NS = 1500 * NSEC_PER_MSEC,
+	RESCUE_BATCH = 64,			/* tasks looked at per queue and rescue */
+	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
+	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
+	TURN_CHECK_NS = NSEC_PER_MSEC,		/* a cpu looks for outranked layers this often */
 	/* How far behind or ahead of its layer's clock a task may be queued, in virtual time. */
 	VTIME_LAG_NS = 100 * NSEC_PER_MSEC,
 	/* A wake-up looks at this many cpus for a victim, and takes one cpu at most once per millisecond. */
@@ -35,11 +43,13 @@ enum {
 };
 
 /*
- * Dispatch queues. One per layer, by virtual time; one per cpu for guests, first in first out: tasks that
- * can run nowhere where their layer may, and tasks that waited past the bound. Made once, never destroyed.
+ * Dispatch queues. One per layer, by virtual time. Per cpu, first in first out: one for guests (tasks that
+ * can run nowhere where their layer may, and tasks that waited past the bound), and one for its own kernel
+ * threads that used up a slice. Made once, never destroyed.
  */
 #define DSQ_LAYER(layer) (0x10000ULL + (layer))
 #define DSQ_GUEST(cpu) (0x20000ULL + (cpu))
+#define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
 
 /* Each shared structure is a section, so a map, of its own: the engine finds it by name and checks its size. */
 struct temper_control control SEC(".data.control");
@@ -47,33 +57,37 @@ struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");
 struct temper_exit exit_record SEC(".data.exit");
 
 struct cpu_ctx {
-	u64 guest_next_ns;	/* no guest before this */
+	u64 guest_next_ns;	/* no guest before this while there is other work */
+	u64 turn_checked_ns;	/* when this cpu last looked for outranked layers */
 	u64 preempted_ns;	/* when a wake-up last took this cpu */
-	u64 run_started_ns;
 	u8 layer;		/* of the running task */
 	u8 rank;		/* 255 when idle or not ours: no victim */
 	u8 preempts;		/* the running task is itself of a preempting layer */
 	u8 guest;		/* the running task is a guest here */
-	u8 guest_taken;		/* the task that starts next was taken from the guest queue */
+	u8 turn_of;		/* the layer whose turn was taken, plus one; its next task here runs a short slice */
 } __attribute__((aligned(64)));
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
 
-/* A layer's virtual clock: the furthest any of its tasks got. Racing writers may lose an advance; the next makes it up. */
-struct layer_clock {
+/*
+ * vtime: the furthest that any task of the layer got. Racing writers may lose an advance; the next makes it up.
+ * served_ns: when a cpu last took a task from the layer's queue.
+ */
+struct layer_ctx {
 	u64 vtime;
+	u64 served_ns;
 } __attribute__((aligned(64)));
 
-struct layer_clock layer_clocks[TEMPER_MAX_LAYERS];
+struct layer_ctx layer_ctxs[TEMPER_MAX_LAYERS];
 
 /* Written by the scheduler only. `generation` and `cgroup_id` say what `layer` was resolved from. */
 struct task_ctx {
 	u64 generation;
 	u64 cgroup_id;
-	u64 queued_ns;		/* became runnable, or went back to a queue; 0 while running */
+	u64 queued_ns;		/* since when it waits; 0 while it runs or sleeps */
 	u64 run_base_ns;	/* sum_exec_runtime at the last look */
 	u8 layer;
-	u8 guest;		/* queued as a guest */
+	u8 guest;		/* queued, or running, as a guest */
 };
 
 struct {
@@ -164,6 +178,11 @@ static __always_inline u32 active_slot(void)
 static __always_inline struct cpu_ctx *cpu_ctx(s32 cpu)
 {
 	return &cpu_ctxs[(u32)cpu % TEMPER_MAX_CPUS];
+}
+
+static __always_inline struct layer_ctx *layer_ctx(u32 layer)
+{
+	return &layer_ctxs[layer % TEMPER_MAX_LAYERS];
 }
 
 static __always_inline struct temper_layer *layer_of(struct temper_config *config, u32 layer)

@@ -10,14 +10,19 @@
  *   wake-up    an idle cpu of the layer's own, else one that it may use: run there at once. No idle cpu: queue
  *              by virtual time, and a preempting layer takes a cpu from a lower rank.
  *   dispatch   a cpu serves the layers eligible there by rank, then its guests.
- *   guests     a task that can run on no cpu of its layer, and a task that waited half a second, goes to the
- *              guest queue of a cpu that it can use. Every cpu serves guests, but at most an eighth of its time
- *              while it has work of its own. So nothing starves, and a fence holds but for that stated share.
+ *   turns      a layer that has waited too long behind higher ranks is served once, for a short slice: often
+ *              enough that its whole queue gets through in about a second (TURN_NS).
+ *   guests     a task that can run on no cpu of its layer, and a task that waited past all of this, goes to
+ *              the guest queue of a cpu that it can use. Every cpu serves guests: an eighth of its time while it
+ *              has work of its own, more only if its guests are so many that they would wait over a second.
+ *
+ * So nothing starves, and a fence holds but for that stated share of tasks that can run nowhere else.
  *
  * Example, 4 cpus, Critical confined to 1-3, cpu 0 open, eight Background spinners: the spinners share cpu 0.
  * A Critical thread wakes: cpu 2 is idle, it runs there. A Normal thread wakes: cpu 0 is busy and Normal does
  * not preempt, so it waits for at most the 5 ms slice (and the 4 ms tick that ends it), then goes first. A
  * Background thread pinned to cpu 2 is a guest there: 1 ms at a time when Critical is busy, freely when not.
+ * A Background queue of 100 behind a busy Normal gets a turn every 10 ms, 1 ms each.
  *
  * What it does not do yet: last-level caches and SMT siblings (whole cores are confined, but exclusive is not
  * enforced), cgroup weights and quotas. One queue per layer bounds how far it scales.
@@ -73,16 +78,21 @@ static __always_inline void classify(struct task_struct *p, struct task_ctx *tct
 	struct cgroup *cgroup = p->cgroups->dfl_cgrp;
 	u64 cgroup_id = cgroup->kn->id;
 
-	if (tctx->generation == config->generation && tctx->cgroup_id == cgroup_id)
+	u64 generation = config->generation;
+	u32 layer;
+
+	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id)
 		return;
 	if ((p->flags & PF_KTHREAD) || p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
-		tctx->layer = config->system_layer;
+		layer = config->system_layer;
 	else
-		tctx->layer = resolve_layer(slot, cgroup);
-	tctx->generation = config->generation;
+		layer = resolve_layer(slot, cgroup);
+	/* Another layer's clock may be far from this one's. A task that stays keeps what it owes. */
+	if (layer != tctx->layer || !tctx->generation)
+		task_set_vtime(p, layer_ctx(layer)->vtime);
+	tctx->layer = layer;
+	tctx->generation = generation;
 	tctx->cgroup_id = cgroup_id;
-	/* The new layer's clock may be far from the old one's. */
-	task_set_vtime(p, layer_clocks[tctx->layer % TEMPER_MAX_LAYERS].vtime);
 }
 
 static __always_inline bool is_percpu_kthread(const struct task_struct *p)
@@ -136,6 +146,8 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 	const struct cpumask *mask;
 	s32 cpu;
 
+	if (task_cannot_move(p))
+		return may_use(config, prev_cpu, layer) && scx_bpf_test_and_clear_cpu_idle(prev_cpu) ? prev_cpu : -1;
 	if (may_use(config, prev_cpu, layer) && bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) &&
 	    (layer_of(config, layer)->kind != TEMPER_GROUPED ||
 	     config->owner[(u32)prev_cpu % TEMPER_MAX_CPUS] == layer) &&
@@ -174,6 +186,8 @@ static __always_inline void preempt_lower(struct task_struct *p, u32 slot, u32 l
 			cpu -= nr_cpus;
 		if (!may_use(config, cpu, layer) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			continue;
+		if (i && task_cannot_move(p))
+			break;
 		cctx = cpu_ctx(cpu);
 		if (cctx->rank == 255 || now - cctx->preempted_ns < PREEMPT_INTERVAL_NS)
 			continue;
@@ -185,6 +199,38 @@ static __always_inline void preempt_lower(struct task_struct *p, u32 slot, u32 l
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 		return;
 	}
+}
+
+/* Its place in virtual time, no further than the lag from the layer's clock: sleepers gain, and hogs owe, only so much. */
+static __always_inline u64 clamp_vtime(struct task_struct *p, u32 layer)
+{
+	u64 clock = layer_ctx(layer)->vtime, vtime = p->scx.dsq_vtime;
+
+	if ((s64)(vtime - (clock - VTIME_LAG_NS)) < 0)
+		vtime = clock - VTIME_LAG_NS;
+	else if ((s64)(vtime - (clock + VTIME_LAG_NS)) > 0)
+		vtime = clock + VTIME_LAG_NS;
+	else
+		return vtime;
+	task_set_vtime(p, vtime);
+	return vtime;
+}
+
+static __always_inline u64 layer_slice(u32 slot, u32 layer)
+{
+	return layer_of(config_of(slot), layer)->slice_us * NSEC_PER_USEC;
+}
+
+/* The layer's slice, shrunk so that a long queue is turned over in TURN_NS. */
+static __always_inline u64 queue_slice(u32 slot, u32 layer)
+{
+	u64 slice_ns = layer_slice(slot, layer);
+	s32 nr_queued = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer));
+	u64 share_ns = nr_queued > 0 ? TURN_NS / (u32)nr_queued : TURN_NS;
+
+	if (share_ns < SHORT_SLICE_NS)
+		share_ns = SHORT_SLICE_NS;
+	return share_ns < slice_ns ? share_ns : slice_ns;
 }
 
 s32 BPF_STRUCT_OPS(temper_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -201,85 +247,158 @@ s32 BPF_STRUCT_OPS(temper_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 		return prev_cpu;
 	count(tctx->layer, nr_direct);
 	tctx->guest = false;
-	dsq_insert(p, DSQ_LOCAL, layer_of(config_of(slot), tctx->layer)->slice_us * NSEC_PER_USEC, 0);
+	clamp_vtime(p, tctx->layer);
+	dsq_insert(p, DSQ_LOCAL, layer_slice(slot, tctx->layer), 0);
 	return cpu;
 }
 
-static __always_inline u64 queue_vtime(struct task_struct *p, u32 layer)
-{
-	u64 clock = layer_clocks[layer % TEMPER_MAX_LAYERS].vtime;
-	u64 vtime = p->scx.dsq_vtime;
-
-	if ((s64)(vtime - (clock - VTIME_LAG_NS)) < 0)
-		return clock - VTIME_LAG_NS;
-	if ((s64)(vtime - (clock + VTIME_LAG_NS)) > 0)
-		return clock + VTIME_LAG_NS;
-	return vtime;
-}
-
-/* A cpu that can't be found by pick_idle may be idle all the same: the one that a pinned task waits for. */
-static __always_inline void kick_if_idle(s32 cpu)
-{
-	scx_bpf_kick_cpu(cpu, KICK_IDLE);
-}
-
+/* A guest of the cpu it is on. tctx may be NULL: without a record a task is served like this, and never lost. */
 static __always_inline void enqueue_guest(struct task_struct *p, struct task_ctx *tctx)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
 
-	tctx->guest = true;
-	count(tctx->layer, nr_guest_runs);
-	dsq_insert(p, DSQ_GUEST(cpu), GUEST_SLICE_NS, 0);
-	kick_if_idle(cpu);
+	if (tctx) {
+		tctx->guest = true;
+		count(tctx->layer, nr_guest_runs);
+	}
+	dsq_insert(p, DSQ_GUEST(cpu), SHORT_SLICE_NS, 0);
+	scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
+/* Its cpu's own: first when it wakes, in turn with its like when it has used up a slice. */
+static __always_inline void enqueue_percpu_kthread(struct task_struct *p, u64 enq_flags)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+
+	if (enq_flags & ENQ_WAKEUP) {
+		dsq_insert(p, DSQ_LOCAL, SHORT_SLICE_NS, ENQ_PREEMPT);
+		return;
+	}
+	dsq_insert(p, DSQ_KTHREAD(cpu), SHORT_SLICE_NS, 0);
+	scx_bpf_kick_cpu(cpu, KICK_IDLE);
 }
 
 void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u32 slot = active_slot();
 	struct task_ctx *tctx = task_ctx(p);
-	struct temper_layer *layer;
-	bool wakeup = enq_flags & ENQ_WAKEUP;
 	s32 cpu;
 
+	/* Set once per wait: a change of nice or affinity queues a task anew, but it has waited all the same. */
+	if (tctx && !tctx->queued_ns)
+		tctx->queued_ns = bpf_ktime_get_ns();
 	if (is_percpu_kthread(p)) {
-		dsq_insert(p, DSQ_LOCAL, GUEST_SLICE_NS, wakeup ? ENQ_PREEMPT : 0);
+		enqueue_percpu_kthread(p, enq_flags);
 		return;
 	}
 	if (!tctx) {
-		/* No memory for its record: serve it as a guest rather than lose it. */
-		dsq_insert(p, DSQ_GUEST(scx_bpf_task_cpu(p)), GUEST_SLICE_NS, 0);
-		kick_if_idle(scx_bpf_task_cpu(p));
+		enqueue_guest(p, NULL);
 		return;
 	}
 	classify(p, tctx, slot);
-	tctx->queued_ns = bpf_ktime_get_ns();
-	layer = layer_of(config_of(slot), tctx->layer);
 	if (!has_home(p, slot, tctx->layer)) {
 		enqueue_guest(p, tctx);
 		return;
 	}
 	tctx->guest = false;
-	dsq_insert_vtime(p, DSQ_LAYER(tctx->layer), layer->slice_us * NSEC_PER_USEC,
-			 queue_vtime(p, tctx->layer), 0);
+	dsq_insert_vtime(p, DSQ_LAYER(tctx->layer), queue_slice(slot, tctx->layer), clamp_vtime(p, tctx->layer), 0);
 
-	if (task_cannot_move(p))
-		kick_if_idle(scx_bpf_task_cpu(p));
-	/* Look for an idle cpu where select_cpu did not, and where one may have gone idle since it did. */
+	/*
+	 * Look for an idle cpu where select_cpu did not, and where one may have gone idle since it did. The kick
+	 * acts after the insert, which takes effect when this returns.
+	 * Tolerated race: a cpu that finds its queues empty, and goes idle, between this look and the insert is
+	 * not seen. The service timer finds the task within SERVICE_PERIOD_NS.
+	 */
 	cpu = find_idle(p, slot, tctx->layer, scx_bpf_task_cpu(p));
 	if (cpu >= 0)
-		kick_if_idle(cpu);
-	else if (wakeup && layer->preempts)
+		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+	else if ((enq_flags & ENQ_WAKEUP) && layer_of(config_of(slot), tctx->layer)->preempts)
 		preempt_lower(p, slot, tctx->layer);
+	else if (enq_flags & ENQ_LAST)
+		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), KICK_IDLE);
 }
 
 /* ---- what a cpu does next ---- */
 
-static __always_inline bool serve_guest(s32 cpu, struct cpu_ctx *cctx)
+static __always_inline bool serve_layer(u32 layer, u64 now)
 {
-	if (!dsq_move_to_local(DSQ_GUEST(cpu)))
+	if (!dsq_move_to_local(DSQ_LAYER(layer)))
 		return false;
-	cctx->guest_taken = true;
+	layer_ctx(layer)->served_ns = now;
 	return true;
+}
+
+/*
+ * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n.
+ * Tolerated race: two cpus may give one layer a turn at the same time; it is served twice.
+ */
+static __always_inline bool serve_turn(struct temper_config *config, s32 cpu, struct cpu_ctx *cctx, u64 now)
+{
+	u32 i;
+
+	if (now - cctx->turn_checked_ns < TURN_CHECK_NS)
+		return false;
+	cctx->turn_checked_ns = now;
+	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
+		u32 layer = config->order[i % TEMPER_MAX_LAYERS];
+		s32 nr_queued;
+
+		if (i >= config->nr_layers)
+			break;
+		if (!may_use(config, cpu, layer))
+			continue;
+		nr_queued = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer));
+		if (nr_queued <= 0 || now - layer_ctx(layer)->served_ns < TURN_NS / (u32)nr_queued)
+			continue;
+		if (serve_layer(layer, now)) {
+			cctx->turn_of = layer + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What ran since the last look, charged to the task and its layer. Called when it stops and when it goes on. */
+static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx, struct cpu_ctx *cctx, s32 cpu)
+{
+	struct temper_layer_stats *s = layer_stats(tctx->layer);
+	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns, pause_ns;
+	s32 nr_guests;
+
+	if (delta_ns > MAX_DELTA_NS)
+		delta_ns = MAX_DELTA_NS;
+	tctx->run_base_ns = p->se.sum_exec_runtime;
+	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * 100 / (p->scx.weight ?: 1));
+	if (s)
+		s->run_ns += delta_ns;
+	if (!cctx->guest)
+		return;
+	nr_guests = scx_bpf_dsq_nr_queued(DSQ_GUEST(cpu));
+	pause_ns = delta_ns * GUEST_PAUSE_FACTOR;
+	if (pause_ns > GUEST_PAUSE_MAX_NS)
+		pause_ns = GUEST_PAUSE_MAX_NS;
+	if (nr_guests > 0 && pause_ns > TURN_NS / (u32)nr_guests)
+		pause_ns = TURN_NS / (u32)nr_guests;
+	cctx->guest_next_ns = bpf_ktime_get_ns() + pause_ns;
+}
+
+/* Nobody else wants this cpu: let the task go on, unless it has another place to be. */
+static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, struct cpu_ctx *cctx)
+{
+	struct task_ctx *tctx = task_ctx(p);
+
+	if (is_percpu_kthread(p)) {
+		task_set_slice(p, SHORT_SLICE_NS);
+		return;
+	}
+	if (!tctx)
+		return;
+	charge(p, tctx, cctx, cpu);
+	classify(p, tctx, slot);
+	if (may_use(config_of(slot), cpu, tctx->layer))
+		task_set_slice(p, layer_slice(slot, tctx->layer));
+	else if (!has_home(p, slot, tctx->layer))
+		task_set_slice(p, SHORT_SLICE_NS);
 }
 
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
@@ -287,27 +406,26 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	u32 slot = active_slot(), i;
 	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	struct task_ctx *tctx;
+	u64 now = bpf_ktime_get_ns();
 
-	if (scx_bpf_dsq_nr_queued(DSQ_GUEST(cpu)) && bpf_ktime_get_ns() >= cctx->guest_next_ns &&
-	    serve_guest(cpu, cctx))
+	if (now >= cctx->guest_next_ns && dsq_move_to_local(DSQ_GUEST(cpu)))
+		return;
+	if (dsq_move_to_local(DSQ_KTHREAD(cpu)))
+		return;
+	if (serve_turn(config, cpu, cctx, now))
 		return;
 	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
 		u32 layer = config->order[i % TEMPER_MAX_LAYERS];
 
 		if (i >= config->nr_layers)
 			break;
-		if (may_use(config, cpu, layer) && dsq_move_to_local(DSQ_LAYER(layer)))
+		if (may_use(config, cpu, layer) && serve_layer(layer, now))
 			return;
 	}
-	if (serve_guest(cpu, cctx))
+	if (dsq_move_to_local(DSQ_GUEST(cpu)))
 		return;
-	/* Nobody else: let it go on, unless the rules here changed under it. */
-	if (prev && (prev->scx.flags & TASK_QUEUED)) {
-		tctx = task_ctx(prev);
-		if (tctx && may_use(config, cpu, tctx->layer))
-			task_set_slice(prev, layer_of(config, tctx->layer)->slice_us * NSEC_PER_USEC);
-	}
+	if (prev && (prev->scx.flags & TASK_QUEUED))
+		go_on(prev, slot, cpu, cctx);
 }
 
 /* ---- what ran, and for how long ---- */
@@ -330,59 +448,50 @@ void BPF_STRUCT_OPS(temper_runnable, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *tctx = task_ctx(p);
 
-	if (tctx)
+	if (tctx && !tctx->queued_ns)
 		tctx->queued_ns = bpf_ktime_get_ns();
 }
 
+/* May be called on another cpu than the task's, when its nice level, affinity or cgroup changes. */
 void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 {
-	u32 slot = active_slot();
-	struct temper_config *config = config_of(slot);
 	struct task_ctx *tctx = task_ctx(p);
-	struct cpu_ctx *cctx = cpu_ctx(bpf_get_smp_processor_id());
+	struct cpu_ctx *cctx = cpu_ctx(scx_bpf_task_cpu(p));
 	struct temper_layer *layer;
-	u64 *clock;
+	struct layer_ctx *lctx;
 
 	if (!tctx)
 		return;
 	account_wait(tctx, bpf_ktime_get_ns());
 	tctx->run_base_ns = p->se.sum_exec_runtime;
-	layer = layer_of(config, tctx->layer);
+	layer = layer_of(config_of(active_slot()), tctx->layer);
 	cctx->layer = tctx->layer;
 	cctx->preempts = layer->preempts;
-	cctx->guest = tctx->guest || cctx->guest_taken;
-	cctx->guest_taken = false;
+	cctx->guest = tctx->guest;
 	/* Per-cpu kernel threads can't be put elsewhere: never a victim. */
 	cctx->rank = is_percpu_kthread(p) ? 0 : layer->rank;
-	clock = &layer_clocks[tctx->layer % TEMPER_MAX_LAYERS].vtime;
-	if ((s64)(p->scx.dsq_vtime - *clock) > 0)
-		*clock = p->scx.dsq_vtime;
+	if (cctx->turn_of == tctx->layer + 1) {
+		cctx->turn_of = 0;
+		task_set_slice(p, SHORT_SLICE_NS);
+	}
+	lctx = layer_ctx(tctx->layer);
+	if ((s64)(p->scx.dsq_vtime - lctx->vtime) > 0)
+		lctx->vtime = p->scx.dsq_vtime;
 }
 
 void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 {
 	struct task_ctx *tctx = task_ctx(p);
-	struct cpu_ctx *cctx = cpu_ctx(bpf_get_smp_processor_id());
-	struct temper_layer_stats *s;
-	u64 delta_ns;
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct cpu_ctx *cctx = cpu_ctx(cpu);
 
 	cctx->rank = 255;
-	if (!tctx)
-		return;
-	delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns;
-	if (delta_ns > MAX_DELTA_NS)
-		delta_ns = MAX_DELTA_NS;
-	tctx->run_base_ns = p->se.sum_exec_runtime;
-	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * 100 / (p->scx.weight ?: 1));
-	s = layer_stats(tctx->layer);
-	if (s)
-		s->run_ns += delta_ns;
-	if (cctx->guest)
-		cctx->guest_next_ns = bpf_ktime_get_ns() + delta_ns * GUEST_PAUSE_FACTOR;
+	if (tctx)
+		charge(p, tctx, cctx, cpu);
 	cctx->guest = false;
 }
 
-/* ---- the service timer: the dead-man's switch and the rescue ---- */
+/* ---- the service timer: the dead-man's switch, idle cpus beside waiting tasks, and the rescue ---- */
 
 /* Where a task that waited too long goes: a cpu of its layer's that it can use, else the one it is on. */
 static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer)
@@ -397,15 +506,26 @@ static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer
 	return bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
 }
 
+/*
+ * Is it past what turns give? An unrestricted task of a layer that is being served has only its own layer to wait
+ * for, and its place in virtual time comes. One that can use a few cpus only may find those always taken.
+ */
+static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u32 layer, u64 now)
+{
+	if (!tctx->queued_ns || now < tctx->queued_ns + RESCUE_AGE_NS)
+		return false;
+	return task_cannot_move(p) || (u32)p->nr_cpus_allowed < nr_cpus ||
+	       now - layer_ctx(layer)->served_ns > RESCUE_AGE_NS;
+}
+
 u32 rescue_seen;	/* a global, so the verifier need not follow it through the loop */
+u32 nr_services;
 
 static __noinline int rescue_layer(u32 slot, u32 layer, u64 now)
 {
 	struct bpf_iter_scx_dsq it;
 	struct task_struct *queued;
 
-	if (!scx_bpf_dsq_nr_queued(DSQ_LAYER(layer)))
-		return 0;
 	rescue_seen = 0;
 	bpf_iter_scx_dsq_new(&it, DSQ_LAYER(layer), 0);
 	while ((queued = bpf_iter_scx_dsq_next(&it))) {
@@ -415,14 +535,15 @@ static __noinline int rescue_layer(u32 slot, u32 layer, u64 now)
 
 		if (rescue_seen++ >= RESCUE_BATCH)
 			break;
-		/* The iterator's pointer may not be looked through on every kernel; this one may. NULL: it is exiting. */
+		/* The iterator's pointer may not be looked through on every kernel; this one may. */
 		p = bpf_task_from_pid(queued->pid);
 		if (!p)
 			continue;
 		tctx = task_ctx(p);
-		if (tctx && tctx->queued_ns && now > tctx->queued_ns + RESCUE_AGE_NS) {
+		if (tctx && is_stranded(p, tctx, layer, now)) {
 			cpu = rescue_cpu(p, slot, layer);
-			if (dsq_move(&it, queued, DSQ_GUEST(cpu))) {
+			if (dsq_move(&it, queued, DSQ_GUEST(cpu), SHORT_SLICE_NS)) {
+				tctx->guest = true;
 				count(layer, nr_rescued);
 				scx_bpf_kick_cpu(cpu, KICK_IDLE);
 			}
@@ -433,11 +554,23 @@ static __noinline int rescue_layer(u32 slot, u32 layer, u64 now)
 	return 0;
 }
 
+/* Tasks wait and a cpu of theirs is idle: it went idle just before they were queued. */
+static __always_inline void wake_idle(u32 slot, u32 layer)
+{
+	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
+	s32 cpu = all ? pick_idle(all) : -1;
+
+	if (cpu >= 0)
+		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
 static int service(void *map, int *key, struct service_timer *timer)
 {
 	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns;
 	u32 slot = active_slot(), layer;
 
+	if (*(volatile u32 *)&exit_record.kind)
+		return 0; /* out already; another scheduler may be in */
 	if (now > beat_ns && now - beat_ns > knobs.deadman_ns) {
 		static char why[] = "agent heartbeat lost";
 		unsigned long long none = 0;
@@ -445,8 +578,14 @@ static int service(void *map, int *key, struct service_timer *timer)
 		scx_bpf_exit_bstr(TEMPER_EXIT_DEADMAN, why, &none, 0);
 		return 0;
 	}
-	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
-		rescue_layer(slot, layer, now);
+	nr_services++;
+	bpf_for(layer, 0, TEMPER_MAX_LAYERS) {
+		if (scx_bpf_dsq_nr_queued(DSQ_LAYER(layer)) <= 0)
+			continue;
+		wake_idle(slot, layer);
+		if (nr_services % SERVICE_RESCUE_EVERY == 0)
+			rescue_layer(slot, layer, now);
+	}
 	bpf_timer_start(&timer->timer, SERVICE_PERIOD_NS, 0);
 	return 0;
 }
@@ -472,6 +611,8 @@ static __always_inline s32 create_queues(void)
 	}
 	bpf_for(i, 0, nr_cpus) {
 		err = scx_bpf_create_dsq(DSQ_GUEST(i), -1);
+		if (!err)
+			err = scx_bpf_create_dsq(DSQ_KTHREAD(i), -1);
 		if (err)
 			return err;
 	}
@@ -546,6 +687,6 @@ struct sched_ext_ops temper_ops = {
 	.init_task = (void *)temper_init_task,
 	.init = (void *)temper_init,
 	.exit = (void *)temper_exit,
-	.timeout_ms = 5000,
+	.timeout_ms = 10000,
 	.name = "temper",
 };

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from temper.agent.spawn import Spawned
 from temper.errors import EngineLost, Refused
 from temper.wire import channel
-from temper.wire.messages import PROTOCOL, Ended, Hello, Refusal, Reply, Request
+from temper.wire.messages import PROTOCOL, Ended, Failed, Hello, Refusal, Reply, Request
 from temper.wire.pair import MAX_MESSAGE
 
 # An engine answers within microseconds of cpu; this long without an answer means stopped or stuck. Loading
 # (Attach) takes a verifier's time and the start an interpreter's, on a slow or busy machine.
 ANSWER_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 60.0
+REAP_TIMEOUT_S = 2.0
+REAP_POLL_S = 0.002
 
 
 class EngineClient:
@@ -64,6 +66,8 @@ class EngineClient:
             reply = await self._wait(timeout_s)
         if isinstance(reply, Refusal):
             raise Refused(reply.message, remedy=reply.remedy)
+        if isinstance(reply, Failed):
+            raise EngineLost(reply.message)
         return reply
 
     async def _wait(self, timeout_s: float) -> Reply:
@@ -115,6 +119,11 @@ class EngineClient:
         self._loop.remove_reader(self._end)
         self._end.close()
 
-    async def reap(self) -> None:
-        """Wait for the killed or ended process without blocking the loop."""
-        await asyncio.to_thread(self._process.wait)
+    async def reap(self) -> bool:
+        """Wait for the killed process. False if it doesn't end: stuck in the kernel, its link perhaps still open."""
+        deadline = self._loop.time() + REAP_TIMEOUT_S
+        while self._process.poll() is None:
+            if self._loop.time() > deadline:
+                return False
+            await asyncio.sleep(REAP_POLL_S)
+        return True

@@ -17,6 +17,7 @@ from temper.agent.spawn import Spawned
 from temper.agent.status import Publisher, State, Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import InvalidInput, TemperError
+from temper.node import sched_ext
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
 from temper.node.run_dir import RunDir
 from temper.node.snapshot import snapshot
@@ -75,7 +76,8 @@ class Agent:
             if watcher is not None:
                 watcher.cancel()
             await self._supervisor.stand_down("agent stopped")
-            self._status.state, self._status.reason = State.DETACHED, "agent stopped"
+            if self._status.state == State.SAFE_MODE:
+                self._status.state, self._status.reason = State.DETACHED, "agent stopped"
             self._publisher.publish(self._status)
 
     def changed(self) -> None:
@@ -91,14 +93,16 @@ class Agent:
         """The shortest way to an attached scheduler: the engine starts while we plan."""
         if self._run_dir.safe_mode_reason() is None:
             self._supervisor.spawn(self._spawned)
-            started_ns = time.monotonic_ns()
-            plan = self._make_plan()
-            self._status.timings_ns["plan"] = time.monotonic_ns() - started_ns
-            await self._attach(plan)
+            await self._attach()
         self._publisher.publish(self._status)
 
-    async def _attach(self, plan: Plan) -> None:
-        await self._supervisor.attach(plan)
+    async def _attach(self) -> None:
+        hotplug_seq = sched_ext.read_hotplug_seq()
+        started_ns = time.monotonic_ns()
+        plan = self._make_plan()
+        self._status.timings_ns["plan"] = time.monotonic_ns() - started_ns
+        self._changed_ns = 0
+        await self._supervisor.attach(plan, hotplug_seq)
         self._status.notes = [str(finding) for finding in plan.findings]
 
     def _make_plan(self) -> Plan:
@@ -160,28 +164,27 @@ class Agent:
         await self._supervisor.check()
         try:
             await self._replan()
-        except (InvalidInput, TemperError) as error:
+        except TemperError as error:
+            self._changed_ns = 0  # until it changes again, there is nothing new to read
             self._note(error)
         await self._supervisor.beat()
 
     async def _replan(self) -> None:
+        if self._changed_ns:
+            self._file = load(self._options.workloads)
         if self._supervisor.wants_engine:
             self._status.state, self._status.reason = State.STARTING, ""
             self._supervisor.spawn()
             self._publisher.publish(self._status)
-            self._file = load(self._options.workloads)
-            await self._attach(self._make_plan())
+            await self._attach()
         elif self._supervisor.attached and self._changed_ns:
             seen_ns, self._changed_ns = self._changed_ns, 0
-            self._file = load(self._options.workloads)
             plan = self._make_plan()
             before = self._status.nr_commits
             await self._supervisor.commit(plan)
             if self._status.nr_commits != before:
                 self._status.last_commit_ns["from_change_seen"] = time.monotonic_ns() - seen_ns
             self._status.notes = [str(finding) for finding in plan.findings]
-        elif not self._supervisor.attached:
-            self._changed_ns = 0
 
     def _note(self, error: TemperError) -> None:
         findings = error.findings if isinstance(error, InvalidInput) else (error,)

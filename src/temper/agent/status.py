@@ -28,6 +28,7 @@ class State(StrEnum):
     DETACHED = "detached"
     EJECTED = "ejected"
     UNSUPPORTED = "unsupported"
+    STUCK = "stuck"  # our scheduler is in and won't go: the one state in which a person must act
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, Engine
 from temper.agent.events import event
 from temper.agent.spawn import Spawned, spawn_engine
 from temper.agent.status import State, Status
-from temper.errors import EngineLost, Refused, TimedOut
+from temper.errors import EngineLost, Refused
 from temper.node import sched_ext
 from temper.plan.layers import Plan
 from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Detach, ReadStats, Rejected, Stats
@@ -26,7 +26,9 @@ from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Deta
 DETACH_TIMEOUT_S = 1.0
 DISABLE_TIMEOUT_S = 2.0
 POLL_S = 0.005
-EXIT_CODE_DEADMAN = 1  # TEMPER_EXIT_DEADMAN in bpf/temper_abi.h
+# Kinds of the kernel's enum scx_exit_kind that mean "this scheduler must not be in": SysRq-S, and every error.
+# Not among them: our own dead-man's switch, and the kernel's call to start anew after cpu hotplug.
+EJECTIONS = {67, *range(1024, 1100)}
 
 
 class Supervisor:
@@ -49,6 +51,7 @@ class Supervisor:
         self._plan: Plan | None = None
         self._retry_at_s = 0.0
         self._latched = False
+        self._stuck = False  # an engine was dropped and the kernel has not said stock since
 
     @property
     def attached(self) -> bool:
@@ -58,7 +61,7 @@ class Supervisor:
     @property
     def wants_engine(self) -> bool:
         """Is it time to (re-)attach?"""
-        return self._client is None and not self._latched and time.monotonic() >= self._retry_at_s
+        return not (self.attached or self._latched or self._stuck) and time.monotonic() >= self._retry_at_s
 
     def spawn(self, spawned: Spawned | None = None) -> None:
         """Start the engine's process, or take one started earlier; it gets ready while the caller plans."""
@@ -67,14 +70,17 @@ class Supervisor:
             self._client = EngineClient(spawned, on_news=self._on_news)
             self.status.engine_pid = self._client.pid
 
-    async def attach(self, plan: Plan) -> None:
-        """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
+    async def attach(self, plan: Plan, hotplug_seq: int) -> None:
+        """Attach with a first plan. A failure is in `status` afterwards; it never raises.
+
+        hotplug_seq: as read before the cpus that the plan is made of.
+        """
         self.spawn()
         client = self._client
         assert client is not None  # noqa: S101 - spawn made it
         try:
             hello = await client.hello()
-            reply = await client.call(Attach(_bare(plan)), START_TIMEOUT_S)
+            reply = await client.call(Attach(_bare(plan), hotplug_seq), START_TIMEOUT_S)
             if not isinstance(reply, Attached):
                 raise EngineLost(f"attach was answered by {type(reply).__name__}")
             self._require_ours()
@@ -88,7 +94,7 @@ class Supervisor:
         self.status.state, self.status.reason = State.ENFORCING, ""
         self.status.generation, self.status.plan = reply.generation, plan
         self.status.timings_ns |= hello.timings_ns | reply.timings_ns
-        event("attached", generation=reply.generation, engine_pid=client.pid)
+        event("attached", generation=reply.generation, engine_pid=client.pid, memory_locked=reply.memory_locked)
 
     def _require_ours(self) -> None:
         state = sched_ext.read_state(self._root)
@@ -138,16 +144,22 @@ class Supervisor:
         return reply
 
     async def check(self) -> None:
-        """Hear what the engine said unasked: the scheduler left, or the engine is gone."""
+        """Hear what the engine said unasked: the scheduler left, or the engine is gone. Try again to be rid of it."""
+        if self._stuck:
+            await self._verify_stock()
         client = self._client
         if client is not None and (client.gone or client.ended is not None):
             await self._lost("the engine is gone")
 
     async def stand_down(self, reason: str) -> None:
-        """Safe mode: detach by every means there is, then look at the kernel. Cannot fail short of the kernel."""
-        self.status.state, self.status.reason = State.SAFE_MODE, reason
+        """Safe mode: detach by every means there is, then look at the kernel. Never raises.
+
+        The state is `safe-mode` afterwards, or `stuck` if even the kernel's own SysRq-S left our scheduler in.
+        """
         was = self._client
         await self._drop_engine(politely=True)
+        if not self._stuck:
+            self.status.state, self.status.reason = State.SAFE_MODE, reason
         if was is not None:
             event("stood_down", reason=reason)
         # Leaving safe mode is a person's word: earlier losses no longer count.
@@ -155,27 +167,36 @@ class Supervisor:
         self._latched, self._retry_at_s = False, 0.0
 
     async def _drop_engine(self, *, politely: bool) -> None:
+        """Be rid of the engine, and see to it that the kernel is too. Never raises."""
         client, self._client, self._plan = self._client, None, None
-        if client is None:
-            return
-        if politely:
-            try:
-                await client.call(Detach(), DETACH_TIMEOUT_S)
-            except (EngineLost, Refused) as error:
-                event("detach_forced", reason=str(error))
-        client.kill()
-        await client.reap()
-        self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
-        self.status.stats = {}
-        await self._verify_stock()
+        if client is not None:
+            if politely:
+                try:
+                    await client.call(Detach(), DETACH_TIMEOUT_S)
+                except (EngineLost, Refused) as error:
+                    event("detach_forced", reason=str(error))
+            client.kill()
+            if not await client.reap():
+                event("engine_unkillable", engine_pid=client.pid)
+            self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
+            self.status.stats = {}
+        if client is not None or self._stuck:
+            await self._verify_stock()
 
     async def _verify_stock(self) -> None:
-        """The engine is dead; if the kernel still runs our scheduler, tell the kernel itself to eject it."""
-        if not await self._becomes_stock():
+        """If the kernel still runs our scheduler, tell the kernel itself to eject it; say so if that didn't help."""
+        stock = await self._becomes_stock()
+        if not stock:
             event("sysrq_eject")
-            sched_ext.request_stock()
-            if not await self._becomes_stock():
-                raise TimedOut("the kernel still runs our scheduler after its engine died and SysRq-S")
+            try:
+                sched_ext.request_stock()
+            except OSError as error:
+                event("sysrq_refused", reason=str(error))
+            stock = await self._becomes_stock()
+        self._stuck = not stock
+        if self._stuck:
+            self.status.state = State.STUCK
+            self.status.reason = "our scheduler is still in after its engine was killed; tried SysRq-S, trying on"
 
     async def _becomes_stock(self) -> bool:
         deadline = time.monotonic() + DISABLE_TIMEOUT_S
@@ -195,10 +216,12 @@ class Supervisor:
     async def _lost(self, what: str) -> None:
         client = self._client
         ended = client.ended if client else None
-        ejected = ended is not None and ended.code & 0xFFFFFFFF != EXIT_CODE_DEADMAN
+        ejected = ended is not None and ended.kind in EJECTIONS
         if ended is not None:
             what = ": ".join(part for part in (ended.reason, ended.message) if part)
         await self._drop_engine(politely=False)
+        if self._stuck:
+            return
         wait_s = self._breaker.lost(time.monotonic(), ejected=ejected)
         self.status.nr_losses += 1
         self.status.state = State.EJECTED if ejected else State.DETACHED

@@ -13,7 +13,7 @@ from temper.errors import TimedOut
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import KernelState, read_state
 
-STATES = ("enforcing", "safe-mode", "detached", "ejected", "unsupported", "starting")
+STATES = ("enforcing", "safe-mode", "detached", "ejected", "unsupported", "stuck", "starting")
 POLL_S = 0.02
 
 

@@ -65,6 +65,7 @@ void ring_buffer__free(struct ring_buffer *rb);
 struct btf_type { uint32_t name_off; uint32_t info; uint32_t size; };
 struct btf_member { uint32_t name_off; uint32_t type; uint32_t offset; };
 struct btf_param { uint32_t name_off; uint32_t type; };
+struct btf_enum { uint32_t name_off; int32_t val; };
 struct btf_enum64 { uint32_t name_off; uint32_t val_lo32; uint32_t val_hi32; };
 struct btf *btf__load_vmlinux_btf(void);
 struct btf *btf__parse_raw(const char *path);

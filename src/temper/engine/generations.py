@@ -52,10 +52,9 @@ class LayerIds(Mapping[str, int]):
         return LayerIds(ids)
 
 
-def write_config(config: Any, plan: Plan, ids: Mapping[str, int], *, generation: int, nr_cpus: int) -> None:
-    """Fill one idle slot. config: a cffi `struct temper_config`; every field is written."""
+def write_config(config: Any, plan: Plan, ids: Mapping[str, int], *, nr_cpus: int) -> None:
+    """Fill one idle slot. config: a cffi `struct temper_config`; every field but its generation is written."""
     libbpf.ffi.memmove(libbpf.ffi.addressof(config), bytes(libbpf.ffi.sizeof(config)), libbpf.ffi.sizeof(config))
-    config.generation = generation
     config.nr_layers = len(ids)
     config.system_layer, config.default_layer = ids[SYSTEM], ids[DEFAULT]
     _write_layers(config, plan, ids)

@@ -5,7 +5,6 @@ Functions that fail raise OSError with the call's name, or Refused where the rea
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,10 +70,9 @@ def die_with_parent(parent: int) -> bool:
     return os.getppid() == parent
 
 
-def lock_memory() -> None:
-    """Keep every page in memory, so that a heartbeat is never late for want of one."""
-    if ffi.dlopen(None).mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
-        raise OSError(ffi.errno, f"mlockall: {errno.errorcode.get(ffi.errno, '?')}")
+def lock_memory() -> bool:
+    """Keep every page in memory, so that a heartbeat is never late for want of one. False when not permitted."""
+    return bool(ffi.dlopen(None).mlockall(MCL_CURRENT | MCL_FUTURE) == 0)
 
 
 @contextmanager
@@ -126,11 +124,13 @@ class Btf:
         found = self.find(struct, BTF_KIND_STRUCT)
         return {self._name(m.name_off): (m.offset & 0xFFFFFF) // 8 for m in self._tail(found, "struct btf_member")}
 
-    def enum64(self, name: str) -> dict[str, int]:
-        """Values of a 64-bit enumeration; empty when the type is unknown."""
-        found = self.find(name, BTF_KIND_ENUM64)
-        tail = self._tail(found, "struct btf_enum64")
-        return {self._name(e.name_off): (e.val_hi32 << 32) | e.val_lo32 for e in tail}
+    def enum(self, name: str) -> dict[str, int]:
+        """Values of an enumeration of 64 or 32 bits; empty when the type is unknown."""
+        wide = self._tail(self.find(name, BTF_KIND_ENUM64), "struct btf_enum64")
+        if wide:
+            return {self._name(e.name_off): (e.val_hi32 << 32) | e.val_lo32 for e in wide}
+        narrow = self._tail(self.find(name, BTF_KIND_ENUM), "struct btf_enum")
+        return {self._name(e.name_off): e.val for e in narrow}
 
     def parameters(self, function: str) -> list[str] | None:
         """Names of a function's parameters, or None when the kernel has no such function."""

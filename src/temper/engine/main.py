@@ -6,6 +6,7 @@ agent's end of the socket) closes the link, and the kernel resumes its stock sch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 
 from temper.engine import libbpf, preflight
 from temper.engine.scheduler import Scheduler
-from temper.errors import CommitRejected, Refused
+from temper.errors import CommitRejected, Refused, TemperError
 from temper.wire import channel
 from temper.wire.messages import (
     PROTOCOL,
@@ -27,6 +28,7 @@ from temper.wire.messages import (
     Commit,
     Detach,
     Ended,
+    Failed,
     Hello,
     ReadStats,
     Refusal,
@@ -88,15 +90,19 @@ class Engine:
 
     def _attach(self, request: Attach) -> Reply:
         scheduler = Scheduler(
-            self._library, deadman_ns=self._deadman_ns, agent_pid=self._agent_pid, engine_pid=os.getpid()
+            self._library,
+            deadman_ns=self._deadman_ns,
+            hotplug_seq=request.hotplug_seq,
+            agent_pid=self._agent_pid,
+            engine_pid=os.getpid(),
         )
         committed = scheduler.commit(request.plan)
         # Locked only now: from here on a missing page could delay a beat, before it only start-up.
-        libbpf.lock_memory()
+        locked = libbpf.lock_memory()
         scheduler.attach()
         self._scheduler = scheduler
         self._poll.register(scheduler.event_fd(), select.POLLIN)
-        return Attached(committed.generation, scheduler.timings_ns)
+        return Attached(committed.generation, scheduler.timings_ns, locked)
 
     def _attached(self) -> Scheduler:
         if self._scheduler is None:
@@ -122,9 +128,12 @@ class Engine:
         ended = self._scheduler.detach() if self._scheduler is not None else None
         return ended or Ended(0, 0, "detached", "")
 
-    def refuse(self, refused: Refused) -> None:
-        """Say why not, for the agent to pass on."""
-        self._send(Refusal(refused.message, refused.remedy))
+    def give_up(self, error: TemperError | OSError) -> None:
+        """Say why, for the agent to pass on: a refusal stands, anything else may go better next time."""
+        if isinstance(error, Refused):
+            self._send(Refusal(error.message, error.remedy))
+        else:
+            self._send(Failed(str(error)))
 
 
 def _process_start_ns() -> int:
@@ -136,7 +145,7 @@ def _process_start_ns() -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run until the end; 0 when it was asked for, 3 when this machine was refused.
+    """Run until the end; 0 when it was asked for. Why it ends otherwise is said to the agent first.
 
     arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, and after how
     many milliseconds without a beat the scheduler leaves by itself.
@@ -150,9 +159,10 @@ def main(arguments: Sequence[str]) -> int:
     engine = Engine(socket.socket(fileno=fd), deadman_ns=deadman_ms * 1_000_000, agent_pid=agent_pid)
     try:
         engine.run()
-    except Refused as refused:
-        engine.refuse(refused)
-        return refused.exit_code
     except (BrokenPipeError, ConnectionResetError):
         return 1  # the agent is gone; ending closes the link
+    except (TemperError, OSError) as error:
+        with contextlib.suppress(OSError):
+            engine.give_up(error)
+        return 1
     return 0

@@ -38,7 +38,6 @@ FUNCTIONS = (
     "scx_bpf_pick_idle_cpu",
     "scx_bpf_test_and_clear_cpu_idle",
     "scx_bpf_dsq_nr_queued",
-    "scx_bpf_dsq_move_to_local",
     "bpf_iter_scx_dsq_new",
 )
 

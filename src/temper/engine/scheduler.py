@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from temper.engine import libbpf, preflight
 from temper.engine.generations import LayerIds, write_config
 from temper.engine.libbpf import ffi
 from temper.errors import CommitRejected, Refused
-from temper.node import sched_ext
+from temper.node.topology import highest_possible_cpu
 from temper.plan.layers import Plan
 from temper.wire.messages import Committed, Ended, LayerStats
 
@@ -21,9 +22,9 @@ MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
 
 # Only flags that the kernel knows may be set; each with what it buys.
 #   ENQ_LAST: a task that may not stay on its cpu goes back through enqueue instead of being kept there.
-#   ENQ_EXITING: exiting tasks keep their tier instead of jumping every queue.
 #   ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier too.
-WANTED_FLAGS = ("SCX_OPS_ENQ_LAST", "SCX_OPS_ENQ_EXITING", "SCX_OPS_ENQ_MIGRATION_DISABLED")
+# Not ENQ_EXITING: the kernel then runs exiting tasks at once, and none is ever left waiting in a queue of ours.
+WANTED_FLAGS = ("SCX_OPS_ENQ_LAST", "SCX_OPS_ENQ_MIGRATION_DISABLED")
 
 REJECTIONS = {
     "TEMPER_COMMIT_SLOT_BUSY": "slot {} is in force",
@@ -52,7 +53,7 @@ class Stopwatch:
 class Scheduler:
     """Owns the BPF object and its link. Closing it, or dying, puts the kernel back on its stock scheduler."""
 
-    def __init__(self, library: Any, *, deadman_ns: int, agent_pid: int, engine_pid: int) -> None:
+    def __init__(self, library: Any, *, deadman_ns: int, hotplug_seq: int, agent_pid: int, engine_pid: int) -> None:
         self._library = library
         self._watch = Stopwatch()
         self._ids = LayerIds()
@@ -60,9 +61,13 @@ class Scheduler:
         self._link: Any = ffi.NULL
         self._slot = NR_SLOTS - 1  # so that the first generation goes to slot 0
         self._members: list[dict[int, int]] = [{} for _ in range(NR_SLOTS)]
-        self._nr_cpus = library.libbpf_num_possible_cpus()
+        self._hotplug_seq = hotplug_seq
+        self._nr_possible = library.libbpf_num_possible_cpus()  # how many values a per-cpu map has
+        self._nr_cpus = highest_possible_cpu() + 1  # more than that where ids have gaps
         if self._nr_cpus > MAX_CPUS:
-            raise Refused(f"this machine has {self._nr_cpus} possible cpus; {MAX_CPUS} is the most this build knows")
+            raise Refused(
+                f"this machine has cpu ids up to {self._nr_cpus - 1}; {MAX_CPUS - 1} is the most this build knows"
+            )
         with self._watch.lap("open"):
             self._object = self._open(deadman_ns, agent_pid, engine_pid)
         with self._watch.lap("load"):
@@ -93,14 +98,14 @@ class Scheduler:
     def _write_ops(self) -> None:
         """Flags and the hotplug count go into the struct_ops value, at the offsets of the object's own types."""
         kernel = libbpf.Btf.of_kernel(self._library)
-        known = kernel.enum64("scx_ops_flags")
+        known = kernel.enum("scx_ops_flags")
         kernel.close()
         own = libbpf.Btf(self._library, self._library.bpf_object__btf(self._object), owned=False)
         offsets = own.members("sched_ext_ops")
         base = ffi.cast("char *", self._initial_value("temper_ops")[0])
         flags = sum(known.get(name, 0) for name in WANTED_FLAGS)
         ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
-        ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = sched_ext.read_hotplug_seq()
+        ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = self._hotplug_seq
 
     def _load(self) -> None:
         with libbpf.captured_log() as log:
@@ -151,8 +156,10 @@ class Scheduler:
         """Put a generation in force, whole, or raise CommitRejected and leave the one before it."""
         slot = (self._slot + 1) % NR_SLOTS
         ids = self._ids.extended(plan)
-        write_config(self._configs[slot], plan, ids, generation=self._generation + 1, nr_cpus=self._nr_cpus)
+        config = self._configs[slot]
+        write_config(config, plan, ids, nr_cpus=self._nr_cpus)
         self._write_members(slot, {member.cgroup_id: ids[member.layer] for member in plan.members})
+        config.generation = self._generation + 1  # last: nobody caches by it what is only half written
         outcome = self._run_commit(slot)
         self._slot, self._generation, self._ids = slot, self._generation + 1, ids
         return Committed(self._generation, int(outcome.elapsed_ns), int(outcome.nr_kicked))
@@ -191,8 +198,9 @@ class Scheduler:
         with self._watch.lap("attach"), libbpf.captured_log() as log:
             link = self._library.bpf_map__attach_struct_ops(self._map("temper_ops"))
         if link == ffi.NULL:
-            said = "; ".join([self._ended_text(), *log[-2:]]).strip("; ")
-            raise Refused(f"the kernel did not attach the scheduler: {said or ffi.errno}")
+            number = ffi.errno
+            said = "; ".join(part for part in (self._ended_text(), *log[-2:]) if part)
+            raise OSError(number, f"the kernel did not attach the scheduler: {said or os.strerror(number)}")
         self._link = link
 
     def beat(self) -> None:
@@ -220,12 +228,12 @@ class Scheduler:
     def stats(self) -> dict[str, LayerStats]:
         """Counters of every layer in force, summed over cpus."""
         key = ffi.new("uint32_t *")
-        cpus = ffi.new("struct temper_cpu_stats[]", self._nr_cpus)
+        cpus = ffi.new("struct temper_cpu_stats[]", self._nr_possible)
         libbpf.check(self._library.bpf_map_lookup_elem(self._stats_fd, key, cpus), "stats map")
         return {name: self._sum_stats(cpus, layer) for name, layer in self._ids.items()}
 
     def _sum_stats(self, cpus: Any, layer: int) -> LayerStats:
-        records = [cpus[cpu].layers[layer] for cpu in range(self._nr_cpus)]
+        records = [cpu.layers[layer] for cpu in cpus]
         fields = [field for field in LayerStats.__struct_fields__ if field != "max_wait_ns"]
         sums = {field: sum(int(getattr(record, field)) for record in records) for field in fields}
         return LayerStats(**sums, max_wait_ns=max(int(record.max_wait_ns) for record in records))

@@ -54,8 +54,11 @@ def read_state(root: Path = ROOT) -> KernelState:
 
 
 def read_hotplug_seq(root: Path = ROOT) -> int:
-    """The kernel's count of cpu hotplug events; an attach with an older count is refused by the kernel."""
-    return int((root / "hotplug_seq").read_text())
+    """The kernel's count of cpu hotplug events, which refuses an attach with an older one. 0 without sched_ext."""
+    try:
+        return int((root / "hotplug_seq").read_text())
+    except FileNotFoundError:
+        return 0
 
 
 def request_stock(trigger: Path = SYSRQ_TRIGGER) -> None:

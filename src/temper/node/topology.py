@@ -31,6 +31,14 @@ def read_machine(sys_root: Path = Path("/sys")) -> Machine:
     return Machine(tuple(Cpu(cpu, cores[cpu], caches[cpu], nodes[cpu]) for cpu in online))
 
 
+def highest_possible_cpu(sys_root: Path = Path("/sys")) -> int:
+    """The highest id that a cpu of this machine can ever have. Refused when the kernel doesn't say."""
+    possible = _cpu_list(sys_root / "devices/system/cpu/possible")
+    if not possible:
+        raise Refused(f"no possible cpus under {sys_root}", remedy="is sysfs mounted there?")
+    return max(possible)
+
+
 def _online(cpu_root: Path) -> tuple[int, ...]:
     """The kernel's list, or (a container may hide it) the directories whose own `online` is not 0."""
     listed = _cpu_list(cpu_root / "online")

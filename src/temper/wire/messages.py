@@ -15,9 +15,13 @@ PROTOCOL = 1
 
 
 class Attach(msgspec.Struct, tag=True, frozen=True):
-    """Load the scheduler, put `plan` in force, attach. Replied by Attached, or Refusal."""
+    """Load the scheduler, put `plan` in force, attach. Replied by Attached, Refusal or Failed.
+
+    hotplug_seq: the kernel's count when the cpus in `plan` were read; it refuses an attach with an older one.
+    """
 
     plan: Plan
+    hotplug_seq: int
 
 
 class Commit(msgspec.Struct, tag=True, frozen=True):
@@ -54,11 +58,21 @@ class Refusal(msgspec.Struct, tag=True, frozen=True):
     remedy: str
 
 
+class Failed(msgspec.Struct, tag=True, frozen=True):
+    """It went wrong this time; another engine may succeed. This one ends."""
+
+    message: str
+
+
 class Attached(msgspec.Struct, tag=True, frozen=True):
-    """The kernel switched to our scheduler with the first generation in force."""
+    """The kernel switched to our scheduler with the first generation in force.
+
+    memory_locked: False when the engine's pages may be swapped out (no CAP_IPC_LOCK), so beats may be late.
+    """
 
     generation: int
     timings_ns: dict[str, int]
+    memory_locked: bool
 
 
 class Committed(msgspec.Struct, tag=True, frozen=True):
@@ -110,4 +124,4 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
 
 
 Request = Attach | Commit | Beat | ReadStats | Detach
-Reply = Hello | Refusal | Attached | Committed | Rejected | Beaten | Stats | Ended
+Reply = Hello | Refusal | Failed | Attached | Committed | Rejected | Beaten | Stats | Ended

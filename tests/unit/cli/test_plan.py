@@ -45,9 +45,7 @@ def test_tables_reasons_and_notes(run):
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "4 cpus, 4 cores, 1 last-level cache, 1 NUMA node"
-    assert any(
-        line.startswith("critical confined 2-3 protected,") and "memcached [red]" in line for line in lines
-    )
+    assert any(line.startswith("critical confined 2-3 protected,") and "memcached [red]" in line for line in lines)
     assert "default open - - 20 ms every other task" in lines
     assert any(line.startswith("critical: 2 cpus wanted: 2 whole cores (2 cpus) fenced") for line in lines)
     assert lines[-1].endswith('w.toml: workload[1]: "later" has no cgroup now; left out until one appears')
@@ -73,9 +71,7 @@ def test_bad_input_prints_every_finding_on_its_line(run):
     result = run(BAD)
     assert (result.exit_code, result.stdout) == (2, "")
     tier, cgroup = result.stderr.splitlines()
-    assert tier.endswith(
-        'w.toml: workload[0].tier: "urgent" is not one of critical, high, normal, low, background'
-    )
+    assert tier.endswith('w.toml: workload[0].tier: "urgent" is not one of critical, high, normal, low, background')
     assert cgroup.endswith("w.toml: workload[0].cgroup: write exactly one of cgroup and unit")
 
 

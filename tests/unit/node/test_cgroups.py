@@ -69,16 +69,12 @@ def test_globs(root, glob, expected):
 
 
 def test_two_stars_alone_are_all_but_the_root(root):
-    everything = {
-        str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir() and not path.is_symlink()
-    }
+    everything = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir() and not path.is_symlink()}
     assert set(paths(Cgroups(root).match("**"))) == {p for p in everything if "memcached-link" not in p}
 
 
 def test_the_id_is_the_inode(root):
-    assert Cgroups(root).match("demo.slice") == (
-        CgroupDir("demo.slice", (root / "demo.slice").stat().st_ino),
-    )
+    assert Cgroups(root).match("demo.slice") == (CgroupDir("demo.slice", (root / "demo.slice").stat().st_ino),)
 
 
 @pytest.mark.parametrize(

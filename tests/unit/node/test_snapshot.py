@@ -37,9 +37,7 @@ def test_rules_become_workloads_in_the_files_order(cgroups):
 
 
 def test_every_finding_at_once(cgroups):
-    rules = file(
-        'cgroup = "a.slice/*"\ncpus = 64', 'cgroup = "a.slice/one"', 'unit = "b.service"\ncpus = "4001m"'
-    )
+    rules = file('cgroup = "a.slice/*"\ncpus = 64', 'cgroup = "a.slice/one"', 'unit = "b.service"\ncpus = "4001m"')
     with pytest.raises(InvalidInput) as caught:
         snapshot(rules, cgroups, MACHINE)
     assert [str(finding) for finding in caught.value.findings] == [
@@ -50,6 +48,4 @@ def test_every_finding_at_once(cgroups):
 
 
 def test_a_cgroup_below_another_rules_cgroup_is_no_clash(cgroups):
-    assert (
-        len(snapshot(file('cgroup = "a.slice"', 'cgroup = "a.slice/one"\ncpus = 4'), cgroups, MACHINE)) == 2
-    )
+    assert len(snapshot(file('cgroup = "a.slice"', 'cgroup = "a.slice/one"\ncpus = 4'), cgroups, MACHINE)) == 2

@@ -68,11 +68,7 @@ def test_two_packages_with_smt_caches_and_nodes(tmp_path):
         # no third level: the last one that is shared; a private first level says nothing
         (
             {"cpu/online": "0-3"}
-            | {
-                k: v
-                for n in range(4)
-                for k, v in cpu(n, core=n, caches={2: "0-1" if n < 2 else "2-3"}).items()
-            },
+            | {k: v for n in range(4) for k, v in cpu(n, core=n, caches={2: "0-1" if n < 2 else "2-3"}).items()},
             [(0, 0, 0, 0), (1, 1, 0, 0), (2, 2, 1, 0), (3, 3, 1, 0)],
         ),
         (
@@ -88,9 +84,7 @@ def test_two_packages_with_smt_caches_and_nodes(tmp_path):
         ),
         # nonsense in a file counts as a missing file
         (
-            {"cpu/online": "0-1"}
-            | cpu(0, core="x", package="?", siblings="a-b")
-            | cpu(1, core="", siblings="0"),
+            {"cpu/online": "0-1"} | cpu(0, core="x", package="?", siblings="a-b") | cpu(1, core="", siblings="0"),
             [(0, 0, 0, 0), (1, 1, 1, 1)],
         ),
     ],

@@ -57,9 +57,7 @@ def test_invariants(machine, workloads):
         assert not layer.cpus or layer.kind is not LayerKind.OPEN
         if layer.kind is LayerKind.CONFINED:
             assert layer.cpus
-            assert all(
-                set(c) <= set(layer.cpus) for c in machine.cores().values() if set(c) & set(layer.cpus)
-            )
+            assert all(set(c) <= set(layer.cpus) for c in machine.cores().values() if set(c) & set(layer.cpus))
     assert any(kept.isdisjoint(core) for core in machine.cores().values()), "the open reserve"
     assert [layer.rank for layer in plan.layers] == list(range(len(plan.layers)))
     assert names == [name for name in ORDER if name in names]

@@ -39,9 +39,7 @@ def test_refused_quantities(value):
         parse_millicpu(value)
 
 
-@pytest.mark.parametrize(
-    ("millicpu", "text"), [(1500, "1.5"), (2000, "2"), (1, "0.001"), (0, "0"), (10000, "10")]
-)
+@pytest.mark.parametrize(("millicpu", "text"), [(1500, "1.5"), (2000, "2"), (1, "0.001"), (0, "0"), (10000, "10")])
 def test_format_millicpu(millicpu, text):
     assert format_millicpu(millicpu) == text
 

@@ -1,0 +1,91 @@
+"""The client against a real socket pair and a real process that is not an engine: the border, not the engine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from temper.agent import engine_client
+from temper.agent.engine_client import EngineClient
+from temper.agent.spawn import Spawned
+from temper.errors import EngineLost, Refused
+from temper.wire import channel
+from temper.wire.messages import PROTOCOL, Beat, Beaten, Ended, Failed, Hello, Refusal
+from temper.wire.pair import make_pair
+
+HELLO = Hello(PROTOCOL, 1, "1.5", {})
+ENDED = Ended(65, 1, "unregistered from BPF", "agent heartbeat lost")
+
+
+@pytest.fixture
+async def engine():
+    """(client, the engine's end of its socket, how often it had news)."""
+    end, theirs = make_pair()
+    end.setblocking(False)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    news = []
+    client = EngineClient(Spawned(process, end), on_news=lambda: news.append(1))
+    yield client, theirs, news
+    client.kill()
+    await client.reap()
+    process.stdin.close()
+    theirs.close()
+
+
+async def test_hello_then_call(engine):
+    client, theirs, _ = engine
+    theirs.send(channel.encode(HELLO))
+    assert await client.hello() == HELLO
+    theirs.send(channel.encode(Beaten()))
+    assert await client.call(Beat()) == Beaten()
+    assert channel.decode_request(theirs.recv(1000)) == Beat()
+
+
+async def test_a_refusal_is_raised_with_its_remedy(engine):
+    client, theirs, _ = engine
+    theirs.send(channel.encode(Refusal("no sched_ext", "boot another kernel")))
+    with pytest.raises(Refused, match=r"no sched_ext \(boot another kernel\)"):
+        await client.hello()
+
+
+async def test_a_failure_is_a_lost_engine_not_a_refusal(engine):
+    client, theirs, _ = engine
+    theirs.send(channel.encode(Failed("no memory")))
+    with pytest.raises(EngineLost, match="no memory"):
+        await client.hello()
+
+
+async def test_another_protocol_is_not_spoken_to(engine):
+    client, theirs, _ = engine
+    theirs.send(channel.encode(Hello(PROTOCOL + 1, 1, "1.5", {})))
+    with pytest.raises(EngineLost, match="did not greet"):
+        await client.hello()
+
+
+async def test_silence_is_a_lost_engine(engine, monkeypatch):
+    monkeypatch.setattr(engine_client, "START_TIMEOUT_S", 0.01)
+    with pytest.raises(EngineLost, match="did not answer"):
+        await engine[0].hello()
+
+
+async def test_a_hang_up_is_a_lost_engine(engine):
+    client, theirs, _ = engine
+    theirs.close()
+    with pytest.raises(EngineLost, match="gone"):
+        await client.hello()
+    with pytest.raises(EngineLost, match=r"gone|Broken pipe"):
+        await client.call(Beat())
+
+
+async def test_an_end_that_comes_in_place_of_a_reply_is_kept(engine):
+    client, theirs, _ = engine
+    theirs.send(channel.encode(ENDED))
+    assert await client.call(Beat()) == ENDED
+    assert client.ended == ENDED
+
+
+async def test_an_unasked_end_is_news(engine, event_loop_turn):
+    client, theirs, news = engine
+    theirs.send(channel.encode(ENDED))
+    await event_loop_turn(lambda: bool(news))
+    assert client.ended == ENDED
