@@ -66,8 +66,7 @@ static __noinline u32 check_layers(struct temper_config *config, struct temper_c
 
 	if (config->nr_layers == 0 || config->nr_layers > TEMPER_MAX_LAYERS)
 		return refuse(commit, TEMPER_COMMIT_LAYER, TEMPER_MAX_LAYERS);
-	if (config->default_layer >= TEMPER_MAX_LAYERS ||
-	    config->layers[config->default_layer].kind != TEMPER_OPEN)
+	if (config->default_layer >= TEMPER_MAX_LAYERS || config->layers[config->default_layer].kind != TEMPER_OPEN)
 		return refuse(commit, TEMPER_COMMIT_LAYER, config->default_layer);
 	if (config->system_layer >= TEMPER_MAX_LAYERS || config->layers[config->system_layer].kind != TEMPER_OPEN)
 		return refuse(commit, TEMPER_COMMIT_LAYER, config->system_layer);

@@ -17,20 +17,20 @@ enum {
 
 	/* The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile. */
 	SERVICE_PERIOD_NS = 20 * NSEC_PER_MSEC,
-	SERVICE_RESCUE_EVERY = 5,		/* periods from one rescue to the next */
+	SERVICE_RESCUE_EVERY = 5, /* periods from one rescue to the next */
 	/*
 	 * Every queue is turned over in about this time, however long it is and whatever outranks it: slices
 	 * shrink as a queue grows, a layer that is outranked gets a turn, a guest's pause ends.
 	 */
 	TURN_NS = 1000 * NSEC_PER_MSEC,
-	SHORT_SLICE_NS = NSEC_PER_MSEC,		/* of guests, of turns, and the least that a long queue shrinks to */
+	SHORT_SLICE_NS = NSEC_PER_MSEC, /* of guests, of turns, and the least that a long queue shrinks to */
 	/* A task that waited this long, past what the turns give, is moved to a guest queue. */
 	RESCUE_AGE_NS = 1500 * NSEC_PER_MSEC,
-	RESCUE_BATCH = 64,			/* tasks looked at per queue and rescue */
+	RESCUE_BATCH = 64, /* tasks looked at per queue and rescue */
 	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
 	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
-	TURN_CHECK_NS = NSEC_PER_MSEC,		/* a cpu looks for outranked layers this often */
+	TURN_CHECK_NS = NSEC_PER_MSEC, /* a cpu looks for outranked layers this often */
 	/* How far behind or ahead of its layer's clock a task may be queued, in virtual time. */
 	VTIME_LAG_NS = 100 * NSEC_PER_MSEC,
 	/* A wake-up looks at this many cpus for a victim, and takes one cpu at most once per millisecond. */
@@ -57,14 +57,14 @@ struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");
 struct temper_exit exit_record SEC(".data.exit");
 
 struct cpu_ctx {
-	u64 guest_next_ns;	/* no guest before this while there is other work */
-	u64 turn_checked_ns;	/* when this cpu last looked for outranked layers */
-	u64 preempted_ns;	/* when a wake-up last took this cpu */
-	u8 layer;		/* of the running task */
-	u8 rank;		/* 255 when idle or not ours: no victim */
-	u8 preempts;		/* the running task is itself of a preempting layer */
-	u8 guest;		/* the running task is a guest here */
-	u8 turn_of;		/* the layer whose turn was taken, plus one; its next task here runs a short slice */
+	u64 guest_next_ns;   /* no guest before this while there is other work */
+	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
+	u64 preempted_ns;    /* when a wake-up last took this cpu */
+	u8 layer;	     /* of the running task */
+	u8 rank;	     /* 255 when idle or not ours: no victim */
+	u8 preempts;	     /* the running task is itself of a preempting layer */
+	u8 guest;	     /* the running task is a guest here */
+	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
 } __attribute__((aligned(64)));
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
@@ -84,10 +84,10 @@ struct layer_ctx layer_ctxs[TEMPER_MAX_LAYERS];
 struct task_ctx {
 	u64 generation;
 	u64 cgroup_id;
-	u64 queued_ns;		/* since when it waits; 0 while it runs or sleeps */
-	u64 run_base_ns;	/* sum_exec_runtime at the last look */
+	u64 queued_ns;	 /* since when it waits; 0 while it runs or sleeps */
+	u64 run_base_ns; /* sum_exec_runtime at the last look */
 	u8 layer;
-	u8 guest;		/* queued, or running, as a guest */
+	u8 guest; /* queued, or running, as a guest */
 };
 
 struct {
@@ -114,8 +114,9 @@ struct {
 	__uint(max_entries, TEMPER_NR_SLOTS);
 	__type(key, u32);
 	__array(values, struct cgroup_map);
-} cgroup_slots SEC(".maps") = {
-	.values = { &cgroups_0, &cgroups_1, &cgroups_2 },
+} cgroup_slots SEC(".maps")
+= {
+	.values = {&cgroups_0, &cgroups_1, &cgroups_2},
 };
 
 /* Per slot and layer, the cpus it owns and the cpus it may use at all. Made at init, rewritten by commits. */
@@ -127,7 +128,7 @@ enum { MASK_OWN = 0, MASK_ALL = 1, MASKS_PER_LAYER = 2 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, TEMPER_NR_SLOTS * TEMPER_MAX_LAYERS * MASKS_PER_LAYER);
+	__uint(max_entries, TEMPER_NR_SLOTS *TEMPER_MAX_LAYERS *MASKS_PER_LAYER);
 	__type(key, u32);
 	__type(value, struct mask);
 } masks SEC(".maps");
@@ -208,11 +209,11 @@ static __always_inline struct temper_layer_stats *layer_stats(u32 layer)
 	return cpu ? &cpu->layers[layer % TEMPER_MAX_LAYERS] : NULL;
 }
 
-#define count(layer, field)                                    \
-	({                                                     \
+#define count(layer, field)                                          \
+	({                                                           \
 		struct temper_layer_stats *__s = layer_stats(layer); \
-		if (__s)                                       \
-			__s->field++;                          \
+		if (__s)                                             \
+			__s->field++;                                \
 	})
 
 static __always_inline const struct cpumask *layer_mask(u32 slot, u32 layer, u32 which)

@@ -39,7 +39,8 @@
 #include "state.bpf.h"
 #include "commit.bpf.h"
 
-char _license[] SEC("license") = "GPL";
+char _license[] SEC("license")
+= "GPL";
 
 /* ---- which layer ---- */
 
@@ -518,7 +519,7 @@ static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *
 	       now - layer_ctx(layer)->served_ns > RESCUE_AGE_NS;
 }
 
-u32 rescue_seen;	/* a global, so the verifier need not follow it through the loop */
+u32 rescue_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
 
 static __noinline int rescue_layer(u32 slot, u32 layer, u64 now)

@@ -12,9 +12,9 @@
 enum temper_limits {
 	TEMPER_MAX_CPUS = 512,
 	TEMPER_MAX_LAYERS = 16,
-	TEMPER_MAX_CGROUPS = 8192,	/* mapped cgroups in one generation */
+	TEMPER_MAX_CGROUPS = 8192, /* mapped cgroups in one generation */
 	TEMPER_NR_SLOTS = 3,
-	TEMPER_OWNER_NONE = 255,	/* an open cpu */
+	TEMPER_OWNER_NONE = 255, /* an open cpu */
 	TEMPER_REASON_LEN = 128,
 	TEMPER_MESSAGE_LEN = 1024,
 };
@@ -30,10 +30,10 @@ enum temper_kind {
  * id with kind 0 and is served like an open one, so tasks still queued under it are never lost.
  */
 struct temper_layer {
-	uint8_t kind;		/* enum temper_kind; 0: left out */
-	uint8_t rank;		/* 0 is served first */
-	uint8_t protects;	/* its cpus serve nobody else, even when idle */
-	uint8_t preempts;	/* its wake-ups may take a cpu from a lower rank */
+	uint8_t kind;	  /* enum temper_kind; 0: left out */
+	uint8_t rank;	  /* 0 is served first */
+	uint8_t protects; /* its cpus serve nobody else, even when idle */
+	uint8_t preempts; /* its wake-ups may take a cpu from a lower rank */
 	uint8_t exclusive;
 	uint8_t pad[3];
 	uint32_t slice_us;
@@ -44,42 +44,42 @@ struct temper_layer {
 struct temper_config {
 	uint64_t generation;
 	uint32_t nr_layers;
-	uint8_t system_layer;	/* ids */
+	uint8_t system_layer; /* ids */
 	uint8_t default_layer;
 	uint8_t pad[2];
-	uint8_t order[16];	/* layer ids by rank, nr_layers of them */
+	uint8_t order[16]; /* layer ids by rank, nr_layers of them */
 	struct temper_layer layers[16];
 	uint8_t owner[512];	/* layer id, or TEMPER_OWNER_NONE */
-	uint32_t eligible[512];	/* written by the commit: bit l = layer l may run on that cpu */
+	uint32_t eligible[512]; /* written by the commit: bit l = layer l may run on that cpu */
 };
 
 enum temper_commit_error {
 	TEMPER_COMMIT_OK = 0,
-	TEMPER_COMMIT_SLOT_BUSY = 1,	/* the active slot, or no such slot */
-	TEMPER_COMMIT_GENERATION = 2,	/* not newer than the active one */
-	TEMPER_COMMIT_LAYER = 3,	/* unknown kind, rank out of order, id out of range */
-	TEMPER_COMMIT_OWNER = 4,	/* a cpu owned by an open or absent layer */
-	TEMPER_COMMIT_UNSERVED = 5,	/* a confined layer without a cpu, or no open cpu at all */
-	TEMPER_COMMIT_MEMORY = 6,	/* no memory for a mask */
+	TEMPER_COMMIT_SLOT_BUSY = 1,  /* the active slot, or no such slot */
+	TEMPER_COMMIT_GENERATION = 2, /* not newer than the active one */
+	TEMPER_COMMIT_LAYER = 3,      /* unknown kind, rank out of order, id out of range */
+	TEMPER_COMMIT_OWNER = 4,      /* a cpu owned by an open or absent layer */
+	TEMPER_COMMIT_UNSERVED = 5,   /* a confined layer without a cpu, or no open cpu at all */
+	TEMPER_COMMIT_MEMORY = 6,     /* no memory for a mask */
 };
 
 struct temper_commit {
-	uint32_t slot;		/* in */
-	uint32_t error;		/* out: enum temper_commit_error */
-	uint32_t culprit;	/* out: the layer id or cpu that the error is about */
-	uint32_t nr_kicked;	/* out: cpus told to look again */
-	uint64_t elapsed_ns;	/* out: the kernel side's share */
+	uint32_t slot;	     /* in */
+	uint32_t error;	     /* out: enum temper_commit_error */
+	uint32_t culprit;    /* out: the layer id or cpu that the error is about */
+	uint32_t nr_kicked;  /* out: cpus told to look again */
+	uint64_t elapsed_ns; /* out: the kernel side's share */
 };
 
 /* Counters of one layer; userspace sums them over cpus. All but the last only grow. */
 struct temper_layer_stats {
 	uint64_t run_ns;
-	uint64_t wait_ns;	/* runnable to running, summed */
+	uint64_t wait_ns; /* runnable to running, summed */
 	uint64_t nr_runs;
 	uint64_t nr_direct;	/* wake-ups placed at once on an idle cpu */
 	uint64_t nr_preempts;	/* cpus taken from a lower rank */
 	uint64_t nr_preempted;	/* cpus lost to a higher rank */
-	uint64_t nr_guest_runs;	/* ran on a cpu that its layer may not use, for want of another */
+	uint64_t nr_guest_runs; /* ran on a cpu that its layer may not use, for want of another */
 	uint64_t nr_rescued;	/* waited past the bound and were moved ahead */
 	uint64_t max_wait_ns;
 };
@@ -99,22 +99,22 @@ struct temper_exit {
 
 /* scx_bpf_exit codes of our own: low 32 bits of temper_exit.code when kind is SCX_EXIT_UNREG_BPF. */
 enum temper_exit_code {
-	TEMPER_EXIT_DEADMAN = 1,	/* the agent's heartbeat stopped */
+	TEMPER_EXIT_DEADMAN = 1, /* the agent's heartbeat stopped */
 };
 
 /* Set by the engine between open and load; the verifier then sees constants. */
 struct temper_knobs {
-	uint64_t deadman_ns;	/* no beat for this long: the scheduler leaves */
-	uint32_t nr_cpus;	/* highest possible cpu id + 1 */
-	int32_t agent_tgid;	/* our own two processes belong to the system layer */
+	uint64_t deadman_ns; /* no beat for this long: the scheduler leaves */
+	uint32_t nr_cpus;    /* highest possible cpu id + 1 */
+	int32_t agent_tgid;  /* our own two processes belong to the system layer */
 	int32_t engine_tgid;
 	uint32_t pad;
 };
 
 /* Written by the engine while attached, read by the scheduler's service timer. */
 struct temper_control {
-	uint64_t beat_ns;	/* CLOCK_MONOTONIC of the agent's last beat */
-	uint64_t generation;	/* in force, 0 before the first; this and the next are written by the commit */
+	uint64_t beat_ns;    /* CLOCK_MONOTONIC of the agent's last beat */
+	uint64_t generation; /* in force, 0 before the first; this and the next are written by the commit */
 	uint32_t active_slot;
 	uint32_t pad;
 };
