@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from temper.node.sched_ext import read_hotplug_seq
 from temper.wire.pair import make_pair
 
 
@@ -20,9 +21,13 @@ class Spawned:
 
 
 def spawn_engine(*, deadman_ms: int) -> Spawned:
-    """Start one; it gets ready by itself and then greets. It dies with the calling thread (the main one)."""
+    """Start one; it loads the scheduler by itself and then greets. It dies with the calling thread (the main one).
+
+    The cpus that a plan for it is made of must be read after this: the hotplug count is taken here.
+    """
     end, theirs = make_pair()
-    command = [sys.executable, "-m", "temper", "engine", str(theirs.fileno()), str(os.getpid()), str(deadman_ms)]
+    numbers = (theirs.fileno(), os.getpid(), deadman_ms, read_hotplug_seq())
+    command = [sys.executable, "-m", "temper", "engine", *map(str, numbers)]
     with theirs:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     end.setblocking(False)

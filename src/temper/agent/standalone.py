@@ -17,7 +17,6 @@ from temper.agent.spawn import Spawned
 from temper.agent.status import Publisher, State, Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import InvalidInput, TemperError
-from temper.node import sched_ext
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
 from temper.node.run_dir import RunDir
 from temper.node.snapshot import snapshot
@@ -97,12 +96,11 @@ class Agent:
         self._publisher.publish(self._status)
 
     async def _attach(self) -> None:
-        hotplug_seq = sched_ext.read_hotplug_seq()
         started_ns = time.monotonic_ns()
         plan = self._make_plan()
         self._status.timings_ns["plan"] = time.monotonic_ns() - started_ns
         self._changed_ns = 0
-        await self._supervisor.attach(plan, hotplug_seq)
+        await self._supervisor.attach(plan)
         self._status.notes = [str(finding) for finding in plan.findings]
 
     def _make_plan(self) -> Plan:

@@ -70,17 +70,14 @@ class Supervisor:
             self._client = EngineClient(spawned, on_news=self._on_news)
             self.status.engine_pid = self._client.pid
 
-    async def attach(self, plan: Plan, hotplug_seq: int) -> None:
-        """Attach with a first plan. A failure is in `status` afterwards; it never raises.
-
-        hotplug_seq: as read before the cpus that the plan is made of.
-        """
+    async def attach(self, plan: Plan) -> None:
+        """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
         self.spawn()
         client = self._client
         assert client is not None  # noqa: S101 - spawn made it
         try:
             hello = await client.hello()
-            reply = await client.call(Attach(_bare(plan), hotplug_seq), START_TIMEOUT_S)
+            reply = await client.call(Attach(_bare(plan)), START_TIMEOUT_S)
             if not isinstance(reply, Attached):
                 raise EngineLost(f"attach was answered by {type(reply).__name__}")
             self._require_ours()

@@ -11,6 +11,8 @@ from temper.agent.spawn import spawn_engine
 from temper.errors import NotPermitted
 from temper.node.run_dir import RunDir
 
+NICE = -20  # the engine inherits it
+
 
 @click.command()
 @click.option("--workloads", required=True, type=click.Path(path_type=Path), help="The workloads file (TOML).")
@@ -37,6 +39,8 @@ def run(workloads: Path, deadman_ms: int) -> None:
         raise NotPermitted(
             "attaching a scheduler needs root", remedy="run it with sudo; `temper plan` does not need it"
         )
+    # Attaching must not wait behind what it is to relieve. At rest this process needs next to nothing.
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     run_dir = RunDir()
     with run_dir.take_lock():
         # The engine takes longest to get ready: it starts first, and the loop is imported meanwhile.

@@ -43,14 +43,11 @@ from temper.wire.pair import MAX_MESSAGE
 class Engine:
     """One agent's requests, answered in order."""
 
-    def __init__(self, end: socket.socket, *, deadman_ns: int, agent_pid: int) -> None:
+    def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._deadman_ns = deadman_ns
-        self._agent_pid = agent_pid
-        self._library: Any = None
         self._scheduler: Scheduler | None = None
         self._poll = select.poll()
-        self._answers: dict[type, Callable[[Any], Reply]] = {
+        self._answers: dict[type, Callable[[Scheduler, Any], Reply]] = {
             Attach: self._attach,
             Commit: self._commit,
             Beat: self._beat,
@@ -58,26 +55,33 @@ class Engine:
             Detach: self._detach,
         }
 
-    def run(self) -> None:
-        """Until the agent hangs up, detaches, or the scheduler leaves. Raises Refused when the machine can't."""
+    def run(self, *, deadman_ns: int, agent_pid: int, hotplug_seq: int) -> None:
+        """Until the agent hangs up, detaches, or the scheduler leaves. Raises Refused when the machine can't.
+
+        Loads at once, while the agent still plans: that takes longest.
+        """
         started = time.monotonic_ns()
         preflight.require(preflight.quick_checks())
-        self._library = libbpf.open_library()
+        library = libbpf.open_library()
         timings = {"engine_start": started - _process_start_ns(), "preflight": time.monotonic_ns() - started}
-        self._send(Hello(PROTOCOL, os.getpid(), libbpf.version(self._library), timings))
+        self._scheduler = Scheduler(
+            library, deadman_ns=deadman_ns, hotplug_seq=hotplug_seq, agent_pid=agent_pid, engine_pid=os.getpid()
+        )
+        self._send(Hello(PROTOCOL, os.getpid(), libbpf.version(library), timings | self._scheduler.timings_ns))
         self._poll.register(self._end, select.POLLIN)
-        while (request := self._next()) is not None:
-            reply = self._answers[type(request)](request)
+        self._poll.register(self._scheduler.event_fd(), select.POLLIN)
+        while (request := self._next(self._scheduler)) is not None:
+            reply = self._answers[type(request)](self._scheduler, request)
             self._send(reply)
             if isinstance(reply, Ended):
                 return
 
-    def _next(self) -> Request | None:
+    def _next(self, scheduler: Scheduler) -> Request | None:
         """The next request; None at the agent's end or when the scheduler has left (which is then said)."""
         while True:
             ready = [fd for fd, _ in self._poll.poll()]
-            if self._scheduler is not None and self._scheduler.event_fd() in ready:
-                ended = self._scheduler.ended()
+            if scheduler.event_fd() in ready:
+                ended = scheduler.ended()
                 if ended is not None:
                     self._send(ended)
                     return None
@@ -88,45 +92,28 @@ class Engine:
     def _send(self, reply: Reply) -> None:
         self._end.send(channel.encode(reply))
 
-    def _attach(self, request: Attach) -> Reply:
-        scheduler = Scheduler(
-            self._library,
-            deadman_ns=self._deadman_ns,
-            hotplug_seq=request.hotplug_seq,
-            agent_pid=self._agent_pid,
-            engine_pid=os.getpid(),
-        )
+    def _attach(self, scheduler: Scheduler, request: Attach) -> Reply:
         committed = scheduler.commit(request.plan)
         # Locked only now: from here on a missing page could delay a beat, before it only start-up.
         locked = libbpf.lock_memory()
         scheduler.attach()
-        self._scheduler = scheduler
-        self._poll.register(scheduler.event_fd(), select.POLLIN)
         return Attached(committed.generation, scheduler.timings_ns, locked)
 
-    def _attached(self) -> Scheduler:
-        if self._scheduler is None:
-            raise CommitRejected("not attached yet")
-        return self._scheduler
-
-    def _commit(self, request: Commit) -> Reply:
+    def _commit(self, scheduler: Scheduler, request: Commit) -> Reply:
         try:
-            return self._attached().commit(request.plan)
+            return scheduler.commit(request.plan)
         except CommitRejected as rejected:
             return Rejected(rejected.message)
 
-    def _beat(self, _: Beat) -> Reply:
-        if self._scheduler is not None:
-            self._scheduler.beat()
+    def _beat(self, scheduler: Scheduler, _: Beat) -> Reply:
+        scheduler.beat()
         return Beaten()
 
-    def _stats(self, _: ReadStats) -> Reply:
-        scheduler = self._attached()
+    def _stats(self, scheduler: Scheduler, _: ReadStats) -> Reply:
         return Stats(scheduler.generation, scheduler.stats())
 
-    def _detach(self, _: Detach) -> Reply:
-        ended = self._scheduler.detach() if self._scheduler is not None else None
-        return ended or Ended(0, 0, "detached", "")
+    def _detach(self, scheduler: Scheduler, _: Detach) -> Reply:
+        return scheduler.detach() or Ended(0, 0, "detached", "")
 
     def give_up(self, error: TemperError | OSError) -> None:
         """Say why, for the agent to pass on: a refusal stands, anything else may go better next time."""
@@ -147,18 +134,19 @@ def _process_start_ns() -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run until the end; 0 when it was asked for. Why it ends otherwise is said to the agent first.
 
-    arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, and after how
-    many milliseconds without a beat the scheduler leaves by itself.
+    arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, after how many
+    milliseconds without a beat the scheduler leaves by itself, and the kernel's hotplug count before the agent read
+    its cpus: the kernel refuses an attach with an older one.
     """
-    if len(arguments) != 3 or not all(word.isdigit() for word in arguments):
+    if len(arguments) != 4 or not all(word.isdigit() for word in arguments):
         print("temper engine: started by the agent, not by hand", file=sys.stderr)  # noqa: T201
         return 2
-    fd, agent_pid, deadman_ms = map(int, arguments)
+    fd, agent_pid, deadman_ms, hotplug_seq = map(int, arguments)
     if not libbpf.die_with_parent(agent_pid):
         return 1
-    engine = Engine(socket.socket(fileno=fd), deadman_ns=deadman_ms * 1_000_000, agent_pid=agent_pid)
+    engine = Engine(socket.socket(fileno=fd))
     try:
-        engine.run()
+        engine.run(deadman_ns=deadman_ms * 1_000_000, agent_pid=agent_pid, hotplug_seq=hotplug_seq)
     except (BrokenPipeError, ConnectionResetError):
         return 1  # the agent is gone; ending closes the link
     except (TemperError, OSError) as error:

@@ -15,13 +15,9 @@ PROTOCOL = 1
 
 
 class Attach(msgspec.Struct, tag=True, frozen=True):
-    """Load the scheduler, put `plan` in force, attach. Replied by Attached, Refusal or Failed.
-
-    hotplug_seq: the kernel's count when the cpus in `plan` were read; it refuses an attach with an older one.
-    """
+    """Put `plan` in force and attach. Replied by Attached, or Failed."""
 
     plan: Plan
-    hotplug_seq: int
 
 
 class Commit(msgspec.Struct, tag=True, frozen=True):
@@ -43,7 +39,7 @@ class Detach(msgspec.Struct, tag=True, frozen=True):
 
 
 class Hello(msgspec.Struct, tag=True, frozen=True):
-    """The machine passed the preflight. timings_ns: name of each step since the process started -> nanoseconds."""
+    """The scheduler is loaded, a plan may come. timings_ns: each step since the process started -> nanoseconds."""
 
     protocol: int
     pid: int
