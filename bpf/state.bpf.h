@@ -5,7 +5,6 @@
 
 /* Defaults make the object load on its own, under veristat for example. */
 const volatile struct temper_knobs knobs SEC(".rodata.knobs") = {
-	.deadman_ns = 10ULL * 1000 * 1000 * 1000,
 	.nr_cpus = 1,
 };
 

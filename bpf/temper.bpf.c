@@ -572,7 +572,7 @@ static int service(void *map, int *key, struct service_timer *timer)
 
 	if (*(volatile u32 *)&exit_record.kind)
 		return 0; /* out already; another scheduler may be in */
-	if (now > beat_ns && now - beat_ns > knobs.deadman_ns) {
+	if (now > beat_ns && now - beat_ns > control.deadman_ns) {
 		static char why[] = "agent heartbeat lost";
 		unsigned long long none = 0;
 

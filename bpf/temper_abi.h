@@ -104,7 +104,6 @@ enum temper_exit_code {
 
 /* Set by the engine between open and load; the verifier then sees constants. */
 struct temper_knobs {
-	uint64_t deadman_ns; /* no beat for this long: the scheduler leaves */
 	uint32_t nr_cpus;    /* highest possible cpu id + 1 */
 	int32_t agent_tgid;  /* our own two processes belong to the system layer */
 	int32_t engine_tgid;
@@ -114,6 +113,7 @@ struct temper_knobs {
 /* Written by the engine while attached, read by the scheduler's service timer. */
 struct temper_control {
 	uint64_t beat_ns;    /* CLOCK_MONOTONIC of the agent's last beat */
+	uint64_t deadman_ns; /* no beat for this long: the scheduler leaves */
 	uint64_t generation; /* in force, 0 before the first; this and the next are written by the commit */
 	uint32_t active_slot;
 	uint32_t pad;

@@ -1,8 +1,12 @@
-"""`temper` and `python -m temper`. The engine's own start skips the command line's imports."""
+"""`temper` and `python -m temper`. What takes longest starts first; everything else is imported after."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from temper.agent.spawn import Spawned
 
 
 def main() -> int:
@@ -11,9 +15,22 @@ def main() -> int:
         from temper.engine.main import main as engine
 
         return engine(sys.argv[2:])
+    spawned = early_engine(sys.argv[1:])
     from temper.cli.main import main as cli
 
-    return cli(sys.argv[1:])
+    return cli(sys.argv[1:], spawned)
+
+
+def early_engine(arguments: list[str]) -> Spawned | None:
+    """The engine for a command that will attach: it loads the scheduler while this process imports and plans.
+
+    Nothing is attached by it. If the command then fails, its engine ends with it.
+    """
+    if arguments[:1] != ["run"] or {"-h", "--help"} & set(arguments):
+        return None
+    from temper.agent.spawn import ready_to_spawn, spawn_engine
+
+    return spawn_engine() if ready_to_spawn() else None
 
 
 if __name__ == "__main__":

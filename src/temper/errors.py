@@ -12,11 +12,11 @@ TemperError               a known failure: one line for a person, never a traceb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing wrong (or worth knowing), with its place.
 
     place: where it is, as the user would point at it (`workloads.toml: workload[2].tier`).

@@ -6,27 +6,42 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from temper.node.run_dir import RunDir
 from temper.node.sched_ext import read_hotplug_seq
 from temper.wire.pair import make_pair
 
+NICE = -20
 
-@dataclass(frozen=True, slots=True)
-class Spawned:
+
+class Spawned(NamedTuple):
     """An engine's process and the agent's end of its socket."""
 
     process: subprocess.Popen[bytes]
     end: socket.socket
 
 
-def spawn_engine(*, deadman_ms: int) -> Spawned:
+def ready_to_spawn() -> bool:
+    """Would an engine be of use? Not without root, nor in safe mode, nor beside another agent.
+
+    Raises this process's priority on the way (the engine inherits it): attaching must not wait behind what it is to
+    relieve. At rest both need next to nothing.
+    """
+    run_dir = RunDir()
+    if os.geteuid() != 0 or run_dir.agent_alive() or run_dir.safe_mode_reason() is not None:
+        return False
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    return True
+
+
+def spawn_engine() -> Spawned:
     """Start one; it loads the scheduler by itself and then greets. It dies with the calling thread (the main one).
 
     The cpus that a plan for it is made of must be read after this: the hotplug count is taken here.
     """
     end, theirs = make_pair()
-    numbers = (theirs.fileno(), os.getpid(), deadman_ms, read_hotplug_seq())
+    numbers = (theirs.fileno(), os.getpid(), read_hotplug_seq())
     command = [sys.executable, "-m", "temper", "engine", *map(str, numbers)]
     with theirs:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -51,11 +51,10 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """The published form."""
         body = {name: getattr(self, name) for name in self.__slots__ if name not in ("plan", "stats")}
-        layers = [asdict(layer) for layer in self.plan.layers] if self.plan else []
+        layers = self.plan.layers if self.plan else ()
         members = len(self.plan.members) if self.plan else 0
-        stats = {name: msgspec.structs.asdict(counters) for name, counters in self.stats.items()}
         head = {"version": STATUS_VERSION, "temper": __version__}
-        return head | body | {"layers": layers, "nr_cgroups": members, "stats": stats}
+        return head | body | {"layers": layers, "nr_cgroups": members, "stats": self.stats}
 
 
 class Publisher:

@@ -7,10 +7,11 @@ scheduler by then: an engine that doesn't answer is killed, and a killed engine 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from temper.agent.breaker import Breaker
 from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
@@ -66,7 +67,7 @@ class Supervisor:
     def spawn(self, spawned: Spawned | None = None) -> None:
         """Start the engine's process, or take one started earlier; it gets ready while the caller plans."""
         if self._client is None:
-            spawned = spawned or spawn_engine(deadman_ms=self._deadman_ms)
+            spawned = spawned or spawn_engine()
             self._client = EngineClient(spawned, on_news=self._on_news)
             self.status.engine_pid = self._client.pid
 
@@ -77,7 +78,7 @@ class Supervisor:
         assert client is not None  # noqa: S101 - spawn made it
         try:
             hello = await client.hello()
-            reply = await client.call(Attach(_bare(plan)), START_TIMEOUT_S)
+            reply = await client.call(Attach(_bare(plan), self._deadman_ms), START_TIMEOUT_S)
             if not isinstance(reply, Attached):
                 raise EngineLost(f"attach was answered by {type(reply).__name__}")
             self._require_ours()
@@ -231,4 +232,4 @@ class Supervisor:
 
 def _bare(plan: Plan) -> Plan:
     """The plan without its findings: what the engine needs, and what makes two plans the same."""
-    return dataclasses.replace(plan, findings=())
+    return msgspec.structs.replace(plan, findings=())

@@ -54,10 +54,13 @@ def temper() -> None:
     """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command line. A known failure is one line (one for each finding), never a traceback."""
+def main(arguments: Sequence[str], spawned: object = None) -> int:
+    """Run one command line. A known failure is one line (one for each finding), never a traceback.
+
+    spawned: an engine that was started already, for the command that can use it.
+    """
     try:
-        outcome = temper.main(list(arguments), prog_name="temper", standalone_mode=False)
+        outcome = temper.main(list(arguments), prog_name="temper", standalone_mode=False, obj=spawned)
     except click.ClickException as wrong:
         wrong.show()
         return wrong.exit_code

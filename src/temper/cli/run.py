@@ -7,11 +7,8 @@ from pathlib import Path
 
 import click
 
-from temper.agent.spawn import spawn_engine
 from temper.errors import NotPermitted
 from temper.node.run_dir import RunDir
-
-NICE = -20  # the engine inherits it
 
 
 @click.command()
@@ -23,7 +20,8 @@ NICE = -20  # the engine inherits it
     type=click.IntRange(1_000, 60_000),
     help="Without a heartbeat for this long the scheduler leaves by itself.",
 )
-def run(workloads: Path, deadman_ms: int) -> None:
+@click.pass_context
+def run(context: click.Context, workloads: Path, deadman_ms: int) -> None:
     """Attach the scheduler and keep WORKLOADS in force until stopped.
 
     Changes of the file and of the cgroup tree are committed live. SIGTERM or Ctrl-C detach and end.
@@ -39,14 +37,9 @@ def run(workloads: Path, deadman_ms: int) -> None:
         raise NotPermitted(
             "attaching a scheduler needs root", remedy="run it with sudo; `temper plan` does not need it"
         )
-    # Attaching must not wait behind what it is to relieve. At rest this process needs next to nothing.
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    run_dir = RunDir()
-    with run_dir.take_lock():
-        # The engine takes longest to get ready: it starts first, and the loop is imported meanwhile.
-        spawned = spawn_engine(deadman_ms=deadman_ms) if run_dir.safe_mode_reason() is None else None
+    with RunDir().take_lock():
         import asyncio
 
         from temper.agent.standalone import Options, run_agent
 
-        asyncio.run(run_agent(Options(workloads=workloads, deadman_ms=deadman_ms), spawned))
+        asyncio.run(run_agent(Options(workloads=workloads, deadman_ms=deadman_ms), context.obj))

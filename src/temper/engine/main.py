@@ -55,7 +55,7 @@ class Engine:
             Detach: self._detach,
         }
 
-    def run(self, *, deadman_ns: int, agent_pid: int, hotplug_seq: int) -> None:
+    def run(self, *, agent_pid: int, hotplug_seq: int) -> None:
         """Until the agent hangs up, detaches, or the scheduler leaves. Raises Refused when the machine can't.
 
         Loads at once, while the agent still plans: that takes longest.
@@ -64,9 +64,7 @@ class Engine:
         preflight.require(preflight.quick_checks())
         library = libbpf.open_library()
         timings = {"engine_start": started - _process_start_ns(), "preflight": time.monotonic_ns() - started}
-        self._scheduler = Scheduler(
-            library, deadman_ns=deadman_ns, hotplug_seq=hotplug_seq, agent_pid=agent_pid, engine_pid=os.getpid()
-        )
+        self._scheduler = Scheduler(library, hotplug_seq=hotplug_seq, agent_pid=agent_pid, engine_pid=os.getpid())
         self._send(Hello(PROTOCOL, os.getpid(), libbpf.version(library), timings | self._scheduler.timings_ns))
         self._poll.register(self._end, select.POLLIN)
         self._poll.register(self._scheduler.event_fd(), select.POLLIN)
@@ -96,7 +94,7 @@ class Engine:
         committed = scheduler.commit(request.plan)
         # Locked only now: from here on a missing page could delay a beat, before it only start-up.
         locked = libbpf.lock_memory()
-        scheduler.attach()
+        scheduler.attach(deadman_ns=request.deadman_ms * 1_000_000)
         return Attached(committed.generation, scheduler.timings_ns, locked)
 
     def _commit(self, scheduler: Scheduler, request: Commit) -> Reply:
@@ -134,19 +132,18 @@ def _process_start_ns() -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run until the end; 0 when it was asked for. Why it ends otherwise is said to the agent first.
 
-    arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, after how many
-    milliseconds without a beat the scheduler leaves by itself, and the kernel's hotplug count before the agent read
-    its cpus: the kernel refuses an attach with an older one.
+    arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, and the
+    kernel's hotplug count before the agent read its cpus: the kernel refuses an attach with an older one.
     """
-    if len(arguments) != 4 or not all(word.isdigit() for word in arguments):
+    if len(arguments) != 3 or not all(word.isdigit() for word in arguments):
         print("temper engine: started by the agent, not by hand", file=sys.stderr)  # noqa: T201
         return 2
-    fd, agent_pid, deadman_ms, hotplug_seq = map(int, arguments)
+    fd, agent_pid, hotplug_seq = map(int, arguments)
     if not libbpf.die_with_parent(agent_pid):
         return 1
     engine = Engine(socket.socket(fileno=fd))
     try:
-        engine.run(deadman_ns=deadman_ms * 1_000_000, agent_pid=agent_pid, hotplug_seq=hotplug_seq)
+        engine.run(agent_pid=agent_pid, hotplug_seq=hotplug_seq)
     except (BrokenPipeError, ConnectionResetError):
         return 1  # the agent is gone; ending closes the link
     except (TemperError, OSError) as error:

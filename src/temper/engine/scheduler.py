@@ -20,11 +20,12 @@ NR_SLOTS = libbpf.constant("TEMPER_NR_SLOTS")
 MAX_CPUS = libbpf.constant("TEMPER_MAX_CPUS")
 MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
 
-# Only flags that the kernel knows may be set; each with what it buys.
+# Flags of sched_ext_ops (the kernel's enum scx_ops_flags; a released flag never changes its value). Only those
+# that the running kernel knows may be set; each with what it buys.
 #   ENQ_LAST: a task that may not stay on its cpu goes back through enqueue instead of being kept there.
-#   ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier too.
+#   ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier instead of running first.
 # Not ENQ_EXITING: the kernel then runs exiting tasks at once, and none is ever left waiting in a queue of ours.
-WANTED_FLAGS = ("SCX_OPS_ENQ_LAST", "SCX_OPS_ENQ_MIGRATION_DISABLED")
+WANTED_FLAGS = {"SCX_OPS_ENQ_LAST": 1 << 1, "SCX_OPS_ENQ_MIGRATION_DISABLED": 1 << 4}
 
 REJECTIONS = {
     "TEMPER_COMMIT_SLOT_BUSY": "slot {} is in force",
@@ -53,7 +54,7 @@ class Stopwatch:
 class Scheduler:
     """Owns the BPF object and its link. Closing it, or dying, puts the kernel back on its stock scheduler."""
 
-    def __init__(self, library: Any, *, deadman_ns: int, hotplug_seq: int, agent_pid: int, engine_pid: int) -> None:
+    def __init__(self, library: Any, *, hotplug_seq: int, agent_pid: int, engine_pid: int) -> None:
         self._library = library
         self._watch = Stopwatch()
         self._ids = LayerIds()
@@ -69,7 +70,7 @@ class Scheduler:
                 f"this machine has cpu ids up to {self._nr_cpus - 1}; {MAX_CPUS - 1} is the most this build knows"
             )
         with self._watch.lap("open"):
-            self._object = self._open(deadman_ns, agent_pid, engine_pid)
+            self._object = self._open(agent_pid, engine_pid)
         with self._watch.lap("load"):
             self._load()
 
@@ -83,12 +84,11 @@ class Scheduler:
         """The generation in force; 0 before the first."""
         return self._generation
 
-    def _open(self, deadman_ns: int, agent_pid: int, engine_pid: int) -> Any:
+    def _open(self, agent_pid: int, engine_pid: int) -> Any:
         path = str(libbpf.OBJECT).encode()
         opened = libbpf.check_pointer(self._library.bpf_object__open_file(path, ffi.NULL), "bpf_object__open_file")
         self._object = opened
         knobs = self._shared(".rodata.knobs", "struct temper_knobs")
-        knobs.deadman_ns = deadman_ns
         knobs.nr_cpus = self._nr_cpus
         knobs.agent_tgid = agent_pid
         knobs.engine_tgid = engine_pid
@@ -97,13 +97,10 @@ class Scheduler:
 
     def _write_ops(self) -> None:
         """Flags and the hotplug count go into the struct_ops value, at the offsets of the object's own types."""
-        kernel = libbpf.Btf.of_kernel(self._library)
-        known = kernel.enum("scx_ops_flags")
-        kernel.close()
         own = libbpf.Btf(self._library, self._library.bpf_object__btf(self._object), owned=False)
         offsets = own.members("sched_ext_ops")
         base = ffi.cast("char *", self._initial_value("temper_ops")[0])
-        flags = sum(known.get(name, 0) for name in WANTED_FLAGS)
+        flags = sum(flag for name, flag in WANTED_FLAGS.items() if preflight.kernel_names(name))
         ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
         ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = self._hotplug_seq
 
@@ -193,8 +190,12 @@ class Scheduler:
                 libbpf.check(self._library.bpf_map_update_elem(fd, key, value, 0), "cgroup map")
         self._members[slot] = members
 
-    def attach(self) -> None:
-        """Switch the kernel over. The first generation must be in force already."""
+    def attach(self, *, deadman_ns: int) -> None:
+        """Switch the kernel over. The first generation must be in force already.
+
+        deadman_ns: without a beat for this long the scheduler leaves by itself.
+        """
+        self._control.deadman_ns = deadman_ns
         with self._watch.lap("attach"), libbpf.captured_log() as log:
             link = self._library.bpf_map__attach_struct_ops(self._map("temper_ops"))
         if link == ffi.NULL:

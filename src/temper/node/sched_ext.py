@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path("/sys/kernel/sched_ext")
 OUR_OPS = "temper"
 SYSRQ_TRIGGER = Path("/proc/sysrq-trigger")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelState:
+class KernelState(NamedTuple):
     """One look at the kernel.
 
     state: `enabled`, `disabled`, `enabling`, `disabling`, or `absent` without CONFIG_SCHED_CLASS_EXT.

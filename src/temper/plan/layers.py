@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from temper.errors import Finding
 from temper.plan.tiers import LayerKind
@@ -13,8 +13,7 @@ SYSTEM = "system"
 DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """One layer of one generation.
 
     rank: 0 is served first; unique in a plan and equal to the layer's position.
@@ -32,16 +31,14 @@ class Layer:
     cpus: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A cgroup (its v2 id: its directory's inode) and the layer that it and its descendants belong to."""
 
     cgroup_id: int
     layer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What one generation looks like.
 
     layers: ordered by rank; layers[i].rank == i; each cpu is owned by at most one layer.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Cpu:
+class Cpu(msgspec.Struct, frozen=True):
     """One online logical cpu. Ids of core, llc and node are unique across the whole machine."""
 
     id: int
@@ -15,8 +14,7 @@ class Cpu:
     node: int
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """All online cpus, ascending by id; never empty."""
 
     cpus: tuple[Cpu, ...]

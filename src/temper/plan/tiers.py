@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Tier(StrEnum):
@@ -29,8 +30,7 @@ class LayerKind(StrEnum):
     OPEN = "open"
 
 
-@dataclass(frozen=True, slots=True)
-class TierRules:
+class TierRules(msgspec.Struct, frozen=True):
     """What a tier asks of its layer. `slice_us` is in microseconds."""
 
     kind: LayerKind

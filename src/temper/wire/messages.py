@@ -15,9 +15,13 @@ PROTOCOL = 1
 
 
 class Attach(msgspec.Struct, tag=True, frozen=True):
-    """Put `plan` in force and attach. Replied by Attached, or Failed."""
+    """Put `plan` in force and attach. Replied by Attached, or Failed.
+
+    deadman_ms: without a beat for this long the scheduler leaves by itself.
+    """
 
     plan: Plan
+    deadman_ms: int
 
 
 class Commit(msgspec.Struct, tag=True, frozen=True):

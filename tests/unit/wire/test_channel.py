@@ -10,7 +10,7 @@ LAYER = Layer("critical", 1, LayerKind.CONFINED, True, True, True, 5000, (2, 3))
 PLAN = Plan((LAYER,), (Member(1 << 63, "critical"),))
 
 
-@pytest.mark.parametrize("request_", [Attach(PLAN), Commit(PLAN), Beat()])
+@pytest.mark.parametrize("request_", [Attach(PLAN, 10_000), Commit(PLAN), Beat()])
 def test_requests_survive(request_):
     assert channel.decode_request(channel.encode(request_)) == request_
 
