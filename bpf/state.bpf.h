@@ -99,6 +99,7 @@ struct {
 /* Mapped cgroups of one generation: cgroup id -> layer id. Filled by the engine while the slot is idle. */
 struct cgroup_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* mostly empty, and on the way of every attach */
 	__uint(max_entries, TEMPER_MAX_CGROUPS);
 	__type(key, u64);
 	__type(value, u32);

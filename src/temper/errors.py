@@ -12,11 +12,10 @@ TemperError               a known failure: one line for a person, never a traceb
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import msgspec
 
-
-class Finding(msgspec.Struct, frozen=True):
+class Finding(NamedTuple):
     """One thing wrong (or worth knowing), with its place.
 
     place: where it is, as the user would point at it (`workloads.toml: workload[2].tier`).

@@ -56,6 +56,7 @@ class EngineClient:
             async with asyncio.timeout(timeout_s):
                 await self._loop.sock_sendall(self._end, channel.encode(request))
         except (TimeoutError, OSError) as error:
+            self._hear_what_is_left()
             raise EngineLost(f"the engine took no {type(request).__name__}: {error or 'no room'}") from error
         return await self._receive(timeout_s)
 
@@ -84,7 +85,7 @@ class EngineClient:
 
     def _on_readable(self) -> None:
         try:
-            packet = self._end.recv(MAX_MESSAGE)
+            packet = self._next_packet()
         except BlockingIOError:
             return
         except OSError:
@@ -93,6 +94,19 @@ class EngineClient:
             self._hear(channel.decode_reply(packet))
         else:
             self._hang_up()
+
+    def _next_packet(self) -> bytes:
+        """What the engine said next; empty at its end. One that ends with a request unread puts an error first."""
+        try:
+            return self._end.recv(MAX_MESSAGE)
+        except ConnectionResetError:
+            return self._end.recv(MAX_MESSAGE)
+
+    def _hear_what_is_left(self) -> None:
+        """An engine that ends says why just before: without this a send that fails would hide it."""
+        with contextlib.suppress(OSError):
+            while not self.gone and (packet := self._next_packet()):
+                self._hear(channel.decode_reply(packet))
 
     def _hear(self, reply: Reply) -> None:
         if isinstance(reply, Ended):

@@ -16,7 +16,7 @@ from pathlib import Path
 from temper.agent.spawn import Spawned
 from temper.agent.status import Publisher, State, Status
 from temper.agent.supervisor import Supervisor
-from temper.errors import InvalidInput, TemperError
+from temper.errors import InvalidInput, Refused, TemperError
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
 from temper.node.run_dir import RunDir
 from temper.node.snapshot import snapshot
@@ -58,25 +58,33 @@ class Agent:
         self._changed_ns = 0  # when the oldest change not yet planned was seen; 0: none
         self._file: WorkloadsFile = load(options.workloads)
         self._spawned = spawned  # an engine started before this was imported
+        self._last_good: Plan | None = None
         self._resync_at_s = time.monotonic() + RESYNC_S
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. On the way out the scheduler is detached, whatever happened."""
+        """Until SIGTERM or SIGINT. On the way out the scheduler is detached, whatever happened.
+
+        Refused when this machine can't be attached at the start: nothing here would change that.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._request_stop)
         loop.add_signal_handler(signal.SIGHUP, self.changed)
         watcher: asyncio.Task[None] | None = None
+        why = "agent stopped"
         try:
             await self._first_attach()
             watcher = self._start_watching()
             await self._loop(watcher)
+        except Refused as refused:
+            why = str(refused)
+            raise
         finally:
             if watcher is not None:
                 watcher.cancel()
-            await self._supervisor.stand_down("agent stopped")
+            await self._supervisor.stand_down(why)
             if self._status.state == State.SAFE_MODE:
-                self._status.state, self._status.reason = State.DETACHED, "agent stopped"
+                self._status.state, self._status.reason = State.DETACHED, why
             self._publisher.publish(self._status)
 
     def changed(self) -> None:
@@ -93,15 +101,30 @@ class Agent:
         if self._run_dir.safe_mode_reason() is None:
             self._supervisor.spawn(self._spawned)
             await self._attach()
+            if self._supervisor.refused is not None:
+                raise self._supervisor.refused
+            await self._supervisor.beat()  # the watcher takes a moment to start
         self._publisher.publish(self._status)
 
     async def _attach(self) -> None:
         started_ns = time.monotonic_ns()
-        plan = self._make_plan()
+        plan = self._plan_to_attach()
         self._status.timings_ns["plan"] = time.monotonic_ns() - started_ns
         self._changed_ns = 0
         await self._supervisor.attach(plan)
+        self._last_good = plan
+
+    def _plan_to_attach(self) -> Plan:
+        """The plan as of now; the one last in force, with a note, when there can be none."""
+        try:
+            plan = self._make_plan()
+        except InvalidInput as error:
+            if self._last_good is None:
+                raise
+            self._note(error)
+            return self._last_good
         self._status.notes = [str(finding) for finding in plan.findings]
+        return plan
 
     def _make_plan(self) -> Plan:
         cgroups, machine = Cgroups(self._options.cgroup_root), read_machine()
@@ -179,10 +202,11 @@ class Agent:
             seen_ns, self._changed_ns = self._changed_ns, 0
             plan = self._make_plan()
             before = self._status.nr_commits
+            self._status.notes = [str(finding) for finding in plan.findings]  # a rejection takes their place
             await self._supervisor.commit(plan)
             if self._status.nr_commits != before:
                 self._status.last_commit_ns["from_change_seen"] = time.monotonic_ns() - seen_ns
-            self._status.notes = [str(finding) for finding in plan.findings]
+                self._last_good = plan
 
     def _note(self, error: TemperError) -> None:
         findings = error.findings if isinstance(error, InvalidInput) else (error,)

@@ -53,6 +53,7 @@ class Supervisor:
         self._retry_at_s = 0.0
         self._latched = False
         self._stuck = False  # an engine was dropped and the kernel has not said stock since
+        self.refused: Refused | None = None  # why this machine can't be attached
 
     @property
     def attached(self) -> bool:
@@ -208,6 +209,7 @@ class Supervisor:
         """This machine can't: say so once and stay. Nothing changes until a person or a reboot changes it."""
         await self._drop_engine(politely=False)
         self._latched = True
+        self.refused = refused
         self.status.state, self.status.reason = State.UNSUPPORTED, str(refused)
         event("unsupported", reason=refused.message, remedy=refused.remedy)
 

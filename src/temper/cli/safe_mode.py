@@ -32,8 +32,9 @@ POLL_S = 0.002
 def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
     """Put this machine on its stock scheduler and keep it there (on), or let Temper attach again (off).
 
-    `on` always succeeds: it sets the switch, and if the agent does not detach at once it kills the engine, and
-    at last tells the kernel itself. It returns when the kernel says that it runs stock.
+    `on` sets the switch, and if the agent does not detach at once it kills the engine, and at last tells the kernel
+    itself. It returns when the kernel says that it runs stock. Without room for the switch it ends the agent
+    instead, and fails: the machine is on stock, but an agent that starts later would attach.
 
     \b
     Examples:
@@ -66,6 +67,7 @@ def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
 def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
     """Switch, then whatever it takes. Returns by which means and in how many milliseconds."""
     started = time.monotonic()
+    unwritten = ""
     means = "nothing was attached"
     if sched_ext.read_state().ours:
         means = "agent"
@@ -73,7 +75,8 @@ def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
         run_dir.engage(reason)
     except OSError as error:
         # No room for the switch: an agent that can't be told must not run.
-        means = _end_agents(f"the switch can't be written: {error.strerror}")
+        unwritten = error.strerror or str(error)
+        _end_agents()
     if not _stock_within(AGENT_S):
         means = "engine killed"
         _kill(engines())
@@ -82,6 +85,11 @@ def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
         sched_ext.request_stock()
     if not _stock_within(KILL_S):
         raise TemperError("the kernel still runs our scheduler", remedy="SysRq-S: `echo S > /proc/sysrq-trigger`")
+    if unwritten:
+        raise TemperError(
+            f"the switch can't be written: {unwritten}; the kernel runs stock and the agent was killed",
+            remedy=f"make room at {run_dir.root} and repeat this, or no agent may start",
+        )
     return {"by": means, "took_ms": round((time.monotonic() - started) * 1e3, 3)}
 
 
@@ -128,6 +136,5 @@ def _kill(pids: Iterator[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _end_agents(why: str) -> str:
+def _end_agents() -> None:
     _kill(_processes(Path("/proc"), b"run"))
-    return f"agent killed: {why}"

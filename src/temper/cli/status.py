@@ -62,7 +62,10 @@ def judge(state: str, reason: str, *, alive: bool, kernel: KernelState, switch: 
             return "safe-mode", switch
         return "detached", reason if state == "detached" and reason else "the agent is not running"
     if state == "enforcing" and not kernel.ours:
-        return "detached", f"the kernel says {kernel.state}"
+        if switch is not None and kernel.left:
+            state, reason = "safe-mode", switch  # a stopped agent does not say so
+        else:
+            state, reason = "detached", f"the kernel says {kernel.state}"
     if state == "safe-mode" and kernel.ours:
         return "starting", "safe mode was left"
     return state, reason

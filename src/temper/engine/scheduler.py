@@ -25,7 +25,8 @@ MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
 #   ENQ_LAST: a task that may not stay on its cpu goes back through enqueue instead of being kept there.
 #   ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier instead of running first.
 # Not ENQ_EXITING: the kernel then runs exiting tasks at once, and none is ever left waiting in a queue of ours.
-WANTED_FLAGS = {"SCX_OPS_ENQ_LAST": 1 << 1, "SCX_OPS_ENQ_MIGRATION_DISABLED": 1 << 4}
+ENQ_LAST = 1 << 1  # in every kernel with sched_ext
+ENQ_MIGRATION_DISABLED = 1 << 4
 
 REJECTIONS = {
     "TEMPER_COMMIT_SLOT_BUSY": "slot {} is in force",
@@ -100,7 +101,9 @@ class Scheduler:
         own = libbpf.Btf(self._library, self._library.bpf_object__btf(self._object), owned=False)
         offsets = own.members("sched_ext_ops")
         base = ffi.cast("char *", self._initial_value("temper_ops")[0])
-        flags = sum(flag for name, flag in WANTED_FLAGS.items() if preflight.kernel_names(name))
+        flags = ENQ_LAST
+        if preflight.kernel_names("SCX_OPS_ENQ_MIGRATION_DISABLED"):
+            flags |= ENQ_MIGRATION_DISABLED
         ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
         ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = self._hotplug_seq
 

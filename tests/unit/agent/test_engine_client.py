@@ -84,6 +84,18 @@ async def test_an_end_that_comes_in_place_of_a_reply_is_kept(engine):
     assert client.ended == ENDED
 
 
+@pytest.mark.parametrize("unread", [False, True], ids=["all read", "a request unread"])
+async def test_an_end_before_a_send_that_fails_is_heard(engine, unread):
+    client, theirs, _ = engine
+    if unread:
+        client._end.send(channel.encode(Beat()))
+    theirs.send(channel.encode(ENDED))
+    theirs.close()
+    with pytest.raises(EngineLost):
+        await client.call(Beat())
+    assert client.ended == ENDED
+
+
 async def test_an_unasked_end_is_news(engine, event_loop_turn):
     client, theirs, news = engine
     theirs.send(channel.encode(ENDED))

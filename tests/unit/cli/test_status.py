@@ -15,6 +15,7 @@ STOCK = KernelState("disabled", "", 1)
         (("enforcing", ""), False, STOCK, None, ("detached", "the agent is not running")),
         (("enforcing", ""), False, OURS, None, ("detached", "the agent is dead and its scheduler is leaving")),
         (("enforcing", ""), False, STOCK, "03:12", ("safe-mode", "03:12")),
+        (("enforcing", ""), True, STOCK, "03:12", ("safe-mode", "03:12")),
         (("safe-mode", "03:12"), True, STOCK, "03:12", ("safe-mode", "03:12")),
         (("detached", "agent stopped"), False, STOCK, None, ("detached", "agent stopped")),
         (("ejected", "stall"), True, STOCK, None, ("ejected", "stall")),
