@@ -104,8 +104,8 @@ enum temper_exit_code {
 
 /* Set by the engine between open and load; the verifier then sees constants. */
 struct temper_knobs {
-	uint32_t nr_cpus;    /* highest possible cpu id + 1 */
-	int32_t agent_tgid;  /* our own two processes belong to the system layer */
+	uint32_t nr_cpus;   /* highest possible cpu id + 1 */
+	int32_t agent_tgid; /* our own two processes belong to the system layer */
 	int32_t engine_tgid;
 	uint32_t pad;
 };

@@ -1,0 +1,126 @@
+"""The command line of `testbed/run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from testbed import host, image, initramfs, kernels, machine, product
+from testbed.progress import TestbedError, be_quiet, say
+from testbed.session import Session, Stopped
+
+FAILED = 125
+HERE = Path(__file__).resolve().parent
+
+EPILOG = """\
+examples:
+  testbed/run -- uname -r                              the newest kernel that Debian's backports offer
+  testbed/run --kernel 6.19 -- temper doctor           the newest 6.19
+  testbed/run --share out -- sh -c 'temper status --json >/share/status.json'
+  testbed/run --topology 2,2,2 -- lscpu -e             8 cpus: 2 sockets of 2 cores of 2 threads
+  testbed/run --clock virtual -- python3 -m pytest tests/kernel
+  testbed/run --kernel ./linux/arch/x86/boot/bzImage -- dmesg
+
+exit status: the command's; 124 when --timeout ended it; 125 when the test bed failed; 128 + N after signal N.
+The command runs as root in /opt/temper, where src, tests and bench are; what it writes there is forgotten.
+docs/testbed.md says more.
+"""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments, checked."""
+    parser = argparse.ArgumentParser(
+        prog="testbed/run",
+        description="Run a command as root in a guest that has a sched_ext kernel and the product installed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--kernel", default="", metavar="VERSION|PATH", help="a version or its beginning, or a kernel of yours")
+    add("--cpus", type=int, metavar="N", help="how many cpus (default: 2)")
+    add("--topology", type=_topology, metavar="SOCKETS,CORES,THREADS", help="how the cpus are arranged")
+    add("--memory", type=_memory, default="2G", metavar="M", help="512M, 4G ... (default: 2G)")
+    add("--clock", choices=[clock.value for clock in machine.Clock], default="wall",
+        help="wall: the host's time. virtual: time goes by instructions, so the host's load does not show")  # fmt: skip
+    add("--share", type=Path, metavar="HOSTDIR", help="a folder of this machine, writable at /share")
+    add("--timeout", type=float, default=600.0, metavar="S", help="seconds of wall time (default: 600; 0: no end)")
+    add("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
+    add("--console", type=Path, metavar="FILE", help="keep the kernel's console output in this file")
+    add("--quiet", action="store_true", help="say nothing about progress")
+    add("command", nargs="+", metavar="COMMAND", help="the command and its arguments, after --")
+    options = parser.parse_args(argv)
+    if options.topology and options.cpus and options.topology.cpus != options.cpus:
+        parser.error(f"--cpus {options.cpus} and --topology ({options.topology.cpus} cpus) do not agree")
+    if options.cpus is not None and options.cpus < 1:
+        parser.error("--cpus must be 1 or more")
+    if options.share and not options.share.is_dir():
+        parser.error(f"--share {options.share}: no such folder")
+    options.topology = options.topology or machine.Topology(1, options.cpus or 2, 1)
+    return options
+
+
+def _topology(text: str) -> machine.Topology:
+    try:
+        sockets, cores, threads = (int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: three numbers such as 2,2,2 are wanted") from None
+    if min(sockets, cores, threads) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: each number must be 1 or more")
+    return machine.Topology(sockets, cores, threads)
+
+
+def _memory(text: str) -> int:
+    units = {"M": 1, "G": 1024}
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in units else (text, "M")
+    if not number.isdigit() or int(number) * units[unit] < 256:
+        raise argparse.ArgumentTypeError(f"{text!r}: 256M or more is wanted")
+    return int(number) * units[unit]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare what is missing, run the command, return its exit status."""
+    host.ensure()
+    root = image.get()
+    kernel = kernels.get(options.kernel)
+    disks = [root.disk, kernel.disk, product.packages_disk(root), product.product_disk(root)]
+    shape = machine.Shape(options.topology, options.memory, machine.Clock(options.clock), options.append)
+    kvm = shape.clock is machine.Clock.WALL and machine.kvm_works(kernel.image, root.busybox)
+    job = {
+        "job.py": (HERE / "guest/job.py").read_bytes(),
+        "argv": b"".join(os.fsencode(word) + b"\0" for word in options.command),
+    }
+    if options.share:
+        job["share"] = b""
+    modules = initramfs.with_dependencies(kernel.modules, kernels.GUEST_MODULES)
+    initrd = initramfs.build((HERE / "guest/init").read_bytes(), root.busybox, modules, job)
+    session = Session(shape, options.timeout)
+    shared = options.share.resolve() if options.share else None
+    try:
+        return session.run(image=kernel.image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
+    finally:
+        if options.console:
+            options.console.write_bytes(os.pread(session.console, 1 << 26, 0))
+
+
+def main() -> int:
+    """Entry of testbed/run."""
+    options = parse(sys.argv[1:])
+    be_quiet(options.quiet)
+    try:
+        return run(options)
+    except TestbedError as error:
+        be_quiet(False)
+        say(str(error))
+        return FAILED
+    except Stopped as stopped:
+        return stopped.exit_code
+    except BrokenPipeError:  # whoever read the output has gone
+        return 141
+    except OSError as error:
+        say(f"{error.strerror or error}: {error.filename or ''}")
+        return FAILED
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,173 @@
+"""One run: the guest from its start to its end, its output passed on as it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from testbed import children, machine, share
+from testbed.progress import TestbedError, say, tail
+
+READY, STDOUT, STDERR, EXIT = range(4)  # as in guest/job.py
+TIMED_OUT = 124
+BOOT_S = 300.0
+DESCRIPTOR = {STDOUT: 1, STDERR: 2}
+
+# The i8254's channel 0 as a square wave of 1193182 Hz / 240: an edge every 0.1 ms (figures: docs/testbed.md).
+PIT_WRITES = ((0x43, 0x36), (0x40, 240), (0x40, 0))
+
+
+class Stopped(Exception):
+    """A signal asked this run to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@dataclass(slots=True)
+class Session:
+    """A guest that has started.
+
+    timeout_s: how long the job may take, boot included; 0 is for ever. Its clock is the host's.
+    """
+
+    shape: machine.Shape
+    timeout_s: float
+    console: int = field(default_factory=lambda: os.memfd_create("console"))
+    log: int = field(default_factory=lambda: os.memfd_create("log"))
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ready: bool = False
+    buffer: bytearray = field(default_factory=bytearray)
+
+    def run(self, *, image: Path, kvm: bool, disks: list[Path], initrd: bytes, shared: Path | None) -> int:
+        """Boot, pass the output on, and return the job's exit status; every child is gone afterwards."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _raise_stopped)
+        try:
+            job, monitor = self._start(image=image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
+            return self._follow(job, monitor)
+        finally:
+            for process in reversed(self.processes):
+                children.stop(process)
+
+    def _start(
+        self, *, image: Path, kvm: bool, disks: list[Path], initrd: bytes, shared: Path | None
+    ) -> tuple[socket.socket, socket.socket]:
+        job, job_end = socket.socketpair()
+        monitor, monitor_end = socket.socketpair()
+        initrd_file = os.memfd_create("initrd")
+        with open(initrd_file, "wb", closefd=False) as file:
+            file.write(initrd)
+        keep: list[socket.socket | int] = [job_end, monitor_end, initrd_file, self.console]
+        fds = {
+            "job": job_end.fileno(),
+            "monitor": monitor_end.fileno(),
+            "initrd": initrd_file,
+            "console": self.console,
+        }
+        if shared:
+            process, connection = share.serve(shared, self.log)
+            self.processes.append(process)
+            keep.append(connection)
+            fds["share"] = connection.fileno()
+        argv = machine.command_line(self.shape, kvm=kvm, image=image, disks=disks, fds=fds)
+        self.processes.append(children.start(argv, self.log, keep=keep))
+        for one in keep:
+            if isinstance(one, socket.socket):
+                one.close()
+        os.close(initrd_file)
+        return job, monitor
+
+    def _follow(self, job: socket.socket, monitor: socket.socket) -> int:
+        started = time.monotonic()
+        poll = select.poll()
+        poll.register(job, select.POLLIN)
+        said_slow = False
+        while True:
+            waited = time.monotonic() - started
+            if self.timeout_s and waited > self.timeout_s:
+                say(f"the job was stopped after {self.timeout_s:g} s (--timeout)\n{self.evidence()}")
+                return TIMED_OUT
+            if not self.ready and waited > BOOT_S:
+                raise TestbedError(f"the guest did not boot within {BOOT_S:g} s\n{self.evidence()}")
+            if not self.ready and waited > 5 and not said_slow:
+                say("booting")
+                said_slow = True
+            left = self.timeout_s - waited if self.timeout_s else 60.0
+            if not poll.poll(min(left, 5.0) * 1000 + 1):
+                continue
+            data = job.recv(1 << 20)
+            if not data:
+                raise TestbedError(f"the guest ended before its job did\n{self.evidence()}")
+            self.buffer += data
+            status = self._frames(job, monitor)
+            if status is not None:
+                return status
+
+    def _frames(self, job: socket.socket, monitor: socket.socket) -> int | None:
+        """Handle every whole frame; the exit status if it has come."""
+        while len(self.buffer) >= 5:
+            channel, length = self.buffer[0], int.from_bytes(self.buffer[1:5], "little")
+            if len(self.buffer) < 5 + length:
+                break
+            payload = bytes(self.buffer[5 : 5 + length])
+            del self.buffer[: 5 + length]
+            if channel == EXIT:
+                return int(payload)
+            if channel == READY:
+                self.ready = True
+                if self.shape.clock is machine.Clock.VIRTUAL:
+                    quicken(monitor)
+                job.sendall(b"\0")
+            else:
+                _write(DESCRIPTOR[channel], payload)
+        return None
+
+    def evidence(self) -> str:
+        """The ends of the guest's console and of QEMU's own output."""
+        shown = []
+        for title, fd in (("QEMU", self.log), ("the guest's console", self.console)):
+            text = os.pread(fd, 1 << 22, 0).decode(errors="replace")
+            shown.append(f"  {title}:\n{tail(text)}" if text.strip() else f"  {title}: nothing")
+        return "\n".join(shown)
+
+
+def quicken(monitor: socket.socket) -> None:
+    """Give QEMU's virtual clock a deadline every 0.1 ms, by a timer whose interrupt the guest has masked.
+
+    Under this clock the cpus run in turn, each until the next deadline; see docs/testbed.md.
+    """
+    lines = monitor.makefile("rw")
+    json.loads(lines.readline())  # the greeting
+    commands: list[dict[str, object]] = [{"execute": "qmp_capabilities"}]
+    for port, value in PIT_WRITES:
+        line = f"o /b {port:#x} {value:#x}"
+        commands.append({"execute": "human-monitor-command", "arguments": {"command-line": line}})
+    for command in commands:
+        lines.write(json.dumps(command) + "\n")
+        lines.flush()
+        while "event" in (answer := json.loads(lines.readline())):
+            pass
+        if answer.get("return") not in ({}, ""):
+            raise TestbedError(f"QEMU refused {command}: {answer}")
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _raise_stopped(number: int, _frame: FrameType | None) -> None:
+    for later in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(later, signal.SIG_IGN)  # the ending is short and must be whole
+    raise Stopped(number)

@@ -1,0 +1,98 @@
+"""Fixtures. Whatever a test does, the next one finds the stock scheduler, no agent, no switch and no cgroups."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.kernel.harness import cgroups, direct, kernel, load
+from tests.kernel.harness.temper import RUN, Agent
+
+MEASURED = pytest.StashKey()
+LEAVING_S = 20.0
+
+
+def pytest_configure(config):
+    """Figures are gathered while the tests run."""
+    config.stash[MEASURED] = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What was measured, for people: figures of a slow guest, to compare with each other only."""
+    if config.stash[MEASURED]:
+        terminalreporter.section("measured")
+        for what, figure in config.stash[MEASURED]:
+            terminalreporter.line(f"{figure:>12}  {what}")
+
+
+@pytest.fixture
+def measured(request):
+    """measured(what, seconds): show it when all tests are done."""
+
+    def keep(what, seconds):
+        request.config.stash[MEASURED].append((what, f"{seconds * 1e3:.1f} ms"))
+
+    return keep
+
+
+@pytest.fixture
+def folder():
+    """A folder that everybody may read, for workloads files."""
+    path = Path(tempfile.mkdtemp(prefix="temper-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def clean_machine():
+    """Start from stock, and go back to it by force; a test that left something of Temper's attached has failed."""
+    assert kernel.state() == "disabled"
+    shutil.rmtree(RUN, ignore_errors=True)
+    yield
+    load.end_all()
+    cgroups.remove_all()
+    try:
+        kernel.until_stock(LEAVING_S)
+    except AssertionError:
+        kernel.eject()
+        kernel.until_stock()
+        raise
+
+
+@pytest.fixture
+def run_agent(folder, clean_machine):
+    """run_agent(workloads text, *options): a `temper run` that is ended with the test. Its file: folder/w.toml."""
+    agents = []
+
+    def start(text=None, *options):
+        file = folder / "w.toml"
+        if text is not None:
+            file.write_text(text)
+        agents.append(Agent(file, folder / f"agent-{len(agents)}.log", *options))
+        return agents[-1]
+
+    yield start
+    for agent in agents:
+        agent.end()
+        print(agent.log())  # noqa: T201 - pytest shows it when the test fails
+
+
+@pytest.fixture
+def attached_scheduler(clean_machine):
+    """A scheduler that this process attached itself, past agent and engine, with an empty first plan."""
+    scheduler = direct.attach()
+    yield scheduler
+    scheduler.detach()
+    kernel.until_stock()
+
+
+@pytest.fixture
+def foreign_scheduler(clean_machine):
+    """A scheduler that has nothing to do with Temper, as far as anybody can tell."""
+    scheduler = direct.attach("lavender")
+    yield
+    scheduler.detach()
+    kernel.until_stock()

@@ -1,0 +1,78 @@
+"""Load: processes that never sleep, in a cgroup from their first instruction after the shell's start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+from tests.kernel.harness.waiting import until
+
+# dash costs a guest some milliseconds to start, Python half a second.
+SPIN = 'echo 0 >"$0/cgroup.procs" && while :; do :; done'
+
+
+started = []
+
+
+def start(script, cgroup, *before):
+    """Start a shell with a script whose $0 is a cgroup's folder; it is ended with the test."""
+    started.append(subprocess.Popen([*before, "sh", "-c", script, str(cgroup)]))
+    return started[-1]
+
+
+def end_all():
+    """End what was started here."""
+    while started:
+        process = started.pop()
+        process.kill()
+        process.wait()
+
+
+class Spinner:
+    """One process that spins in `cgroup`. cpu: pinned there, or None."""
+
+    def __init__(self, cgroup, cpu=None):
+        self._process = start(SPIN, cgroup, *(["taskset", "-c", str(cpu)] if cpu is not None else []))
+        self.pid = self._process.pid
+        self._cgroup = Path(cgroup)
+
+    def until_in(self):
+        """Wait until it has joined its cgroup."""
+        mine = f"0::/{self._cgroup.relative_to('/sys/fs/cgroup')}\n"
+        until(f"spinner {self.pid} is in {self._cgroup}", lambda: Path(f"/proc/{self.pid}/cgroup").read_text() == mine)
+        return self
+
+    def ran_s(self):
+        """Seconds of cpu it has had, exact: the first field of schedstat, in nanoseconds."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def cpu(self):
+        """Where it runs, or ran last: field 39 of stat; the second field is in brackets and may hold blanks."""
+        return int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[36])
+
+    def kill(self):
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def spinners(cgroup, count, cpu=None):
+    """Several of them, all in their cgroup."""
+    return [one.until_in() for one in [Spinner(cgroup, cpu) for _ in range(count)]]
+
+
+def is_kernel_thread(pid):
+    """Is it a thread of the kernel's? They have no program."""
+    with contextlib.suppress(OSError):
+        (Path("/proc") / str(pid) / "exe").readlink()
+        return False
+    return Path(f"/proc/{pid}").exists()
+
+
+def is_realtime(pid):
+    """Is it above sched_ext? The test bed's process 1 is."""
+    with contextlib.suppress(OSError):
+        return os.sched_getscheduler(pid) in (os.SCHED_FIFO, os.SCHED_RR)
+    return False
