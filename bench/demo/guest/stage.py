@@ -1,0 +1,88 @@
+"""The processes and cgroups on stage: start, move, measure, end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+ROOT = CGROUPS / "demo"
+AGENT = CGROUPS / "temper"
+SCHED_EXT = Path("/sys/kernel/sched_ext")
+POLL_S = 0.01
+
+
+def make_cgroups(*, background_weight: int, memcached_weight: int) -> None:
+    """demo/{memcached,client,background} and temper, all with the default cpu.weight unless told otherwise."""
+    ROOT.mkdir(exist_ok=True)
+    (ROOT / "cgroup.subtree_control").write_text("+cpu")
+    for name in ("memcached", "client", "background"):
+        (ROOT / name).mkdir(exist_ok=True)
+    AGENT.mkdir(exist_ok=True)
+    (ROOT / "background/cpu.weight").write_text(str(background_weight))
+    (ROOT / "memcached/cpu.weight").write_text(str(memcached_weight))
+
+
+def start(
+    cgroup: Path, argv: Sequence[str], *, log: Path | None = None, wrap: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a program inside a cgroup: the shell moves itself, then becomes the program.
+
+    It does not inherit our real-time policy (SCHED_RESET_ON_FORK); `wrap` gives it another.
+    """
+    moved = ["sh", "-c", f'echo $$ >{cgroup}/cgroup.procs && exec "$@"', "sh", *wrap, *argv]
+    output = log.open("wb") if log else subprocess.DEVNULL
+    return subprocess.Popen(moved, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+
+def end(process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> int:
+    """SIGTERM, then SIGKILL; the exit status."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def cpu_us(name: str) -> int:
+    """Cpu time that demo/`name` has used since it was made."""
+    for line in (ROOT / name / "cpu.stat").read_text().splitlines():
+        key, _, value = line.partition(" ")
+        if key == "usage_usec":
+            return int(value)
+    raise ValueError(f"{name}: cpu.stat has no usage_usec")
+
+
+def no_huge_pages() -> None:
+    """khugepaged copies 2 MB at nice 19 while it holds the process's memory map: under load it stops memcached
+    for more than a second on such slow cpus. Off in all phases, as is usual for such servers."""
+    Path("/sys/kernel/mm/transparent_hugepage/enabled").write_text("never")
+
+
+def become_instrument() -> None:
+    """The player observes and restarts: it must not wait behind the load it measures. Children are normal."""
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(20))
+
+
+def sched_ext() -> tuple[str, str]:
+    """The kernel's state and the attached scheduler's name ("" without one)."""
+    state = (SCHED_EXT / "state").read_text().strip()
+    try:
+        return state, (SCHED_EXT / "root/ops").read_text().strip()
+    except OSError:
+        return state, ""
+
+
+def wait_for(what: str, condition: object, timeout_s: float) -> None:
+    """Poll until `condition()` is true; TimeoutError says what did not come."""
+    assert callable(condition)
+    limit = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{what}: not within {timeout_s:g} s")
+        time.sleep(POLL_S)

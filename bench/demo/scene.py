@@ -1,0 +1,70 @@
+"""The scene: every number of the demo in one place, read by the host and by the player in the guest."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+
+# In the order played.
+PHASES = ("stock_idle", "stock_loaded", "attached", "failover", "reattached", "safe_mode")
+
+TITLES = {
+    "stock_idle": "stock scheduler, nothing else runs",
+    "stock_loaded": "stock scheduler, background spinners",
+    "attached": "Temper attached, same background",
+    "failover": "agent killed: stock until it is back",
+    "reattached": "Temper attached again",
+    "safe_mode": "safe mode on: stock",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One set of settings. Rates are per second, times in seconds of the guest's clock.
+
+    cpus: of the guest. memcached_threads: workers; memcached_cpus: what it asks for in workloads.toml.
+    rate: requests a second; each is a multi-get of `keys` keys out of `keyspace`, `value_bytes` long.
+    spinners: threads in the background that never sleep.
+    settle_s: after a change, before a window opens; measure_s: length of a measured window.
+    lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
+    background_weight: cpu.weight of the background's cgroup; 100 is the kernel's default, as all others have.
+    client_rt: the client is an instrument, see docs/demo.md; 0 makes it one more task of the node.
+    watch_us: period of the observer.
+    """
+
+    cpus: int = 4
+    memcached_threads: int = 3
+    memcached_cpus: int = 3
+    connections: int = 24
+    rate: float = 1600.0
+    arrivals: str = "poisson"
+    seed: int = 1
+    keys: int = 100
+    keyspace: int = 10_000
+    value_bytes: int = 8
+    spinners: int = 12
+    settle_s: float = 1.0
+    measure_s: float = 4.0
+    lead_s: float = 1.0
+    restart_s: float = 1.0
+    background_weight: int = 100
+    memcached_weight: int = 300
+    client_rt: int = 1
+    tcp: int = 0
+    watch_us: int = 2000
+    phases: str = ",".join(PHASES)
+
+    def as_dict(self) -> dict[str, object]:
+        """For scene.json and summary.json."""
+        return asdict(self)
+
+
+def changed(scene: Scene, settings: list[str]) -> Scene:
+    """The scene with `name=value` settings applied; ValueError names what is wrong."""
+    kinds = {field.name: type(getattr(scene, field.name)) for field in fields(scene)}
+    values: dict[str, object] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in kinds:
+            raise ValueError(f"{name!r} is no setting of the scene; they are {', '.join(kinds)}")
+        values[name] = kinds[name](text)
+    return replace(scene, **values)  # type: ignore[arg-type]
