@@ -21,8 +21,8 @@ PROGRAMS = {
     "apt-get": "apt",
 }
 ROOTLESS_PROGRAMS = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
-# What `make build` needs beside them: the BPF compiler, and libbpf's headers (1.4 or newer).
-BUILD_PACKAGES = ("clang-19", "llvm-19", "libbpf-dev", "make", "python3-venv")
+# What `make build`, `lint` and `demo` need beside them: a BPF compiler, libbpf 1.4 or newer, a C compiler.
+BUILD_PACKAGES = ("clang-19", "clang-format-19", "libbpf-dev", "gcc", "libc6-dev", "make", "python3-venv")
 OTHER_PACKAGES = ("debian-archive-keyring", "ca-certificates")
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 

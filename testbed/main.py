@@ -9,7 +9,7 @@ from pathlib import Path
 
 from testbed import host, image, initramfs, kernels, machine, product
 from testbed.progress import TestbedError, be_quiet, say
-from testbed.session import Session, Stopped
+from testbed.session import Session, Stopped, stop_on_signals
 
 FAILED = 125
 HERE = Path(__file__).resolve().parent
@@ -23,7 +23,8 @@ examples:
   testbed/run --clock virtual -- python3 -m pytest tests/kernel
   testbed/run --kernel ./linux/arch/x86/boot/bzImage -- dmesg
 
-exit status: the command's; 124 when --timeout ended it; 125 when the test bed failed; 128 + N after signal N.
+exit status: the command's; 124 when --timeout ended it; 125 when the test bed failed or
+an argument is wrong; 128 + N after signal N.
 The command runs as root in /opt/temper, where src, tests and bench are; what it writes there is forgotten.
 docs/testbed.md says more.
 """
@@ -45,7 +46,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--memory", type=_memory, default="2G", metavar="M", help="512M, 4G ... (default: 2G)")
     add("--clock", choices=[clock.value for clock in machine.Clock], default="wall",
         help="wall: the host's time. virtual: time goes by instructions, so the host's load does not show")  # fmt: skip
-    add("--share", type=Path, metavar="HOSTDIR", help="a folder of this machine, writable at /share")
+    add("--share", type=Path, metavar="HOSTDIR", help="a folder here, writable at /share; made if missing")
     add("--timeout", type=float, default=600.0, metavar="S", help="seconds of wall time (default: 600; 0: no end)")
     add("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     add("--console", type=Path, metavar="FILE", help="keep the kernel's console output in this file")
@@ -56,8 +57,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error(f"--cpus {options.cpus} and --topology ({options.topology.cpus} cpus) do not agree")
     if options.cpus is not None and options.cpus < 1:
         parser.error("--cpus must be 1 or more")
-    if options.share and not options.share.is_dir():
-        parser.error(f"--share {options.share}: no such folder")
+    if options.share and options.share.exists() and not options.share.is_dir():
+        parser.error(f"--share {options.share}: not a folder")
     options.topology = options.topology or machine.Topology(1, options.cpus or 2, 1)
     return options
 
@@ -98,6 +99,8 @@ def run(options: argparse.Namespace) -> int:
     initrd = initramfs.build((HERE / "guest/init").read_bytes(), root.busybox, modules, job)
     session = Session(shape, options.timeout)
     shared = options.share.resolve() if options.share else None
+    if shared:
+        shared.mkdir(parents=True, exist_ok=True)
     try:
         return session.run(image=kernel.image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
     finally:
@@ -107,8 +110,12 @@ def run(options: argparse.Namespace) -> int:
 
 def main() -> int:
     """Entry of testbed/run."""
-    options = parse(sys.argv[1:])
+    try:
+        options = parse(sys.argv[1:])
+    except SystemExit as told:  # --help, or an argument that argparse has refused: the command's own 2 differs
+        return FAILED if told.code else 0
     be_quiet(options.quiet)
+    stop_on_signals()
     try:
         return run(options)
     except TestbedError as error:
@@ -122,5 +129,3 @@ def main() -> int:
     except OSError as error:
         say(f"{error.strerror or error}: {error.filename or ''}")
         return FAILED
-    except KeyboardInterrupt:
-        return 130

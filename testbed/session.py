@@ -20,6 +20,7 @@ READY, STDOUT, STDERR, EXIT = range(4)  # as in guest/job.py
 TIMED_OUT = 124
 BOOT_S = 300.0
 DESCRIPTOR = {STDOUT: 1, STDERR: 2}
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # The i8254's channel 0 as a square wave of 1193182 Hz / 240: an edge every 0.1 ms (figures: docs/testbed.md).
 PIT_WRITES = ((0x43, 0x36), (0x40, 240), (0x40, 0))
@@ -50,8 +51,6 @@ class Session:
 
     def run(self, *, image: Path, kvm: bool, disks: list[Path], initrd: bytes, shared: Path | None) -> int:
         """Boot, pass the output on, and return the job's exit status; every child is gone afterwards."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _raise_stopped)
         try:
             job, monitor = self._start(image=image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
             return self._follow(job, monitor)
@@ -167,7 +166,13 @@ def _write(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def stop_on_signals() -> None:
+    """From now on, an ending signal raises Stopped, so that what was begun is cleaned up."""
+    for number in ENDING:
+        signal.signal(number, _raise_stopped)
+
+
 def _raise_stopped(number: int, _frame: FrameType | None) -> None:
-    for later in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for later in ENDING:
         signal.signal(later, signal.SIG_IGN)  # the ending is short and must be whole
     raise Stopped(number)
