@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 GENERATED := src/temper/engine/_bpf
 BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
 CLANG ?= $(firstword $(foreach v,21 20 19 18 17,$(if $(shell command -v clang-$(v)),clang-$(v))) clang)
+GUEST_PYTEST := python3 -m pytest -p no:cacheprovider /opt/temper/tests
 # v3: 32-bit jumps and ALU, which every kernel with sched_ext has.
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
 
@@ -56,8 +57,9 @@ unit: build ## unit and property tests
 	$(BIN)/python -m pytest tests/unit
 
 .PHONY: kernel
-kernel: build ## kernel tests, in the guest
-	testbed/run --cpus 4 --timeout 1200 --share build/kernel -- python3 -m pytest -p no:cacheprovider /opt/temper/tests/kernel
+kernel: build ## kernel tests, in the guest: the newest kernel, and one that must be refused
+	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
+	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 
 .PHONY: test
 test: lint unit kernel ## everything CI runs

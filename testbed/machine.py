@@ -117,7 +117,7 @@ def command_line(shape: Shape, *, kvm: bool, image: Path, disks: list[Path], fds
         # leave its interrupt masked after boot.
         machine += ",hpet=off"
         words = " disable_timer_pin_1"
-        accelerator = ["-accel", "tcg", "-icount", "shift=1,sleep=off", "-cpu", "max"]
+        accelerator = ["-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max"]
     elif kvm:
         accelerator = ["-accel", "kvm", "-cpu", "host"]
     topology = shape.topology

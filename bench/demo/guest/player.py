@@ -117,12 +117,12 @@ class Player:
             self.event("background_start", spinners=self.scene.spinners)
 
     def start_agent(self) -> None:
-        """`temper run`, and wait until it says that it enforces."""
+        """`temper run`, and wait until the kernel and then the agent itself say that it enforces."""
         self.event("agent_start")
         argv = ["temper", "run", "--workloads", str(self.share / "workloads.toml")]
         self.agent = stage.start(stage.AGENT, argv, log=WORK / f"agent-{time.monotonic_ns()}.log")
         stage.wait_for("Temper attaches", lambda: stage.sched_ext()[0] == "enabled", ATTACH_S)
-        subprocess.run(["temper", "status", "--wait", "enforcing", "--timeout", "30"], check=True, capture_output=True)
+        stage.wait_for("the agent to say so", lambda: self.read_status().get("state") == "enforcing", ATTACH_S)
         self.event("agent_enforcing", status=self.read_status())
 
     def read_status(self) -> dict[str, Any]:

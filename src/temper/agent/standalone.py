@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from temper.agent.events import event
 from temper.agent.spawn import Spawned
 from temper.agent.status import Publisher, State, Status
 from temper.agent.supervisor import Supervisor
@@ -113,6 +114,10 @@ class Agent:
         self._changed_ns = 0
         await self._supervisor.attach(plan)
         self._last_good = plan
+        # Said to the world before the log, whose library takes longer to import than all of this.
+        self._publisher.publish(self._status)
+        if self._supervisor.attached:
+            event("attached", engine_pid=self._status.engine_pid, memory_locked=self._status.memory_locked)
 
     def _plan_to_attach(self) -> Plan:
         """The plan as of now; the one last in force, with a note, when there can be none."""

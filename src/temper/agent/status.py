@@ -39,6 +39,7 @@ class Status:
     reason: str = ""
     agent_pid: int = 0
     engine_pid: int = 0
+    memory_locked: bool = False
     generation: int = 0
     nr_commits: int = 0
     nr_losses: int = 0

@@ -93,7 +93,7 @@ class Supervisor:
         self.status.state, self.status.reason = State.ENFORCING, ""
         self.status.generation, self.status.plan = reply.generation, plan
         self.status.timings_ns |= hello.timings_ns | reply.timings_ns
-        event("attached", generation=reply.generation, engine_pid=client.pid, memory_locked=reply.memory_locked)
+        self.status.memory_locked = reply.memory_locked
 
     def _require_ours(self) -> None:
         state = sched_ext.read_state(self._root)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from temper.node import sched_ext
 
 KERNELS = "Debian: a 6.19, 7.0 or 7.3 kernel from backports; Ubuntu 25.04, RHEL 10, AL2023 6.18 and newer"
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
+# struct btf_header (linux/btf.h): magic, version, flags, hdr_len, type_off, type_len, str_off, str_len.
+BTF_HEADER = struct.Struct("=HBBIIIII")
 
 # Members of sched_ext_ops that we fill, and functions without which nothing works. Those with several
 # names are probed in bpf/compat.h; here stands one that each supported kernel has.
@@ -141,9 +144,12 @@ def kernel_type_checks() -> Iterator[Check]:
 def kernel_names(identifier: str) -> bool:
     """Does any type, member or value of the kernel's bear this name?
 
-    A look at the bytes of its BTF, which costs a hundredth of having them parsed.
+    A look at its BTF's strings, which costs a hundredth of having the types parsed.
     """
-    return f"\0{identifier}\0".encode() in KERNEL_BTF.read_bytes()
+    with KERNEL_BTF.open("rb", buffering=0) as types:
+        header = BTF_HEADER.unpack(types.read(BTF_HEADER.size))
+        types.seek(header[3] + header[6])  # hdr_len + str_off
+        return f"\0{identifier}\0".encode() in types.read(header[7])
 
 
 def require(checks: Iterator[Check]) -> None:

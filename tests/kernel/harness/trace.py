@@ -1,8 +1,9 @@
-"""Who ran where, from the kernel's trace: sched_stat_runtime accounts every nanosecond at ticks and switches."""
+"""Who ran where and when, from the kernel's trace. Nothing is sampled: every nanosecond and switch is in it."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import NamedTuple
 from tests.kernel.harness.load import is_kernel_thread, is_realtime
 
 ROOT = Path("/sys/kernel/tracing")
-EVENT = ROOT / "events/sched/sched_stat_runtime/enable"
+BUFFER_KB = 16384  # per cpu
+# sched_stat_runtime accounts at ticks and at switches.
 RAN = re.compile(r"\[(\d+)\] .* sched_stat_runtime: comm=(.*) pid=(\d+) runtime=(\d+)")
+SWITCH = re.compile(r" (\d+\.\d+): sched_switch: .* prev_pid=(\d+) .* next_pid=(\d+) ")
 OVERRUN = re.compile(r"^overrun: (\d+)$", re.MULTILINE)
 
 
@@ -24,10 +27,16 @@ class Task(NamedTuple):
 
 
 class Trace:
-    """Filled when the block ends. ran_ns: cpu -> task -> nanoseconds."""
+    """Filled when the block ends.
+
+    ran_ns: cpu -> task -> nanoseconds.
+    away_s: pid -> the longest time for which it was off the cpus, for each task that was switched to.
+    """
 
     def __init__(self):
         self.ran_ns = defaultdict(lambda: defaultdict(int))
+        self.away_s = {}
+        self._left_s = {}
 
     def cpus_of(self, pid):
         """Where a process ran."""
@@ -42,23 +51,45 @@ class Trace:
                     ran[task] += nanoseconds
         return dict(ran)
 
+    def read(self, line):
+        """Take one line of the trace in."""
+        if match := RAN.search(line):
+            cpu, name, pid, nanoseconds = match.groups()
+            self.ran_ns[int(cpu)][Task(int(pid), name)] += int(nanoseconds)
+        elif match := SWITCH.search(line):
+            now, previous, following = float(match[1]), int(match[2]), int(match[3])
+            self._left_s[previous] = now
+            if following in self._left_s:
+                self._back(following, now)
+
+    def _back(self, pid, now_s):
+        self.away_s[pid] = max(self.away_s.get(pid, 0.0), now_s - self._left_s.pop(pid))
+
+    def end(self, now_s):
+        """Who is still away has been so until now."""
+        for pid in list(self._left_s):
+            self._back(pid, now_s)
+
 
 @contextmanager
-def tracing():
-    """Trace the block: `with tracing() as trace: ...`."""
-    trace = Trace()
+def tracing(event="sched_stat_runtime"):
+    """Trace one event of the scheduler's during the block: `with tracing() as trace: ...`."""
+    trace, switch = Trace(), ROOT / f"events/sched/{event}/enable"
     (ROOT / "tracing_on").write_text("0")
     (ROOT / "trace").write_text("")
-    EVENT.write_text("1")
+    (ROOT / "trace_clock").write_text("mono")
+    (ROOT / "buffer_size_kb").write_text(str(BUFFER_KB))
+    switch.write_text("1")
     (ROOT / "tracing_on").write_text("1")
     try:
         yield trace
     finally:
         (ROOT / "tracing_on").write_text("0")
-        EVENT.write_text("0")
+        ended_s = time.monotonic()
+        switch.write_text("0")
     for stats in ROOT.glob("per_cpu/cpu*/stats"):
         assert OVERRUN.findall(stats.read_text()) == ["0"], f"{stats}: events were lost"
-    for line in (ROOT / "trace").read_text().splitlines():
-        if match := RAN.search(line):
-            cpu, name, pid, nanoseconds = match.groups()
-            trace.ran_ns[int(cpu)][Task(int(pid), name)] += int(nanoseconds)
+    with (ROOT / "trace").open() as lines:
+        for line in lines:
+            trace.read(line)
+    trace.end(ended_s)
