@@ -26,7 +26,7 @@ class Scene:
     spinners: threads in the background that never sleep.
     settle_s: after a change, before a window opens; measure_s: length of a measured window.
     lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
-    background_weight, memcached_weight: cpu.weight, as the kubelet writes it for requests of 1 and of 3 cpus.
+    background_weight, memcached_weight: cpu.weight as the kubelet writes it for BestEffort, and for 3 cpus requested.
     client_rt: the client is an instrument, see docs/demo.md; 0 makes it one more task of the node.
     watch_us: period of the observer.
     """
@@ -35,18 +35,18 @@ class Scene:
     memcached_threads: int = 3
     memcached_cpus: int = 3
     connections: int = 24
-    rate: float = 3300.0
+    rate: float = 3500.0
     arrivals: str = "poisson"
     seed: int = 1
     keys: int = 100
     keyspace: int = 10_000
     value_bytes: int = 8
-    spinners: int = 12
+    spinners: int = 8
     settle_s: float = 0.7
     measure_s: float = 2.5
-    lead_s: float = 0.7
+    lead_s: float = 0.5
     restart_s: float = 0.5
-    background_weight: int = 39
+    background_weight: int = 1
     memcached_weight: int = 118
     client_rt: int = 1
     tcp: int = 0
