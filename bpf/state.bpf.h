@@ -32,9 +32,10 @@ enum {
 	TURN_CHECK_NS = NSEC_PER_MSEC, /* a cpu looks for outranked layers this often */
 	/* How far behind or ahead of its layer's clock a task may be queued, in virtual time. */
 	VTIME_LAG_NS = 100 * NSEC_PER_MSEC,
-	/* A wake-up looks at this many cpus for a victim, and takes one cpu at most once per millisecond. */
-	PREEMPT_PROBES = 8,
+	/* A wake-up looks at this many cpus for one to take, and takes one cpu at most once per millisecond. */
+	SEEK_PROBES = 8,
 	PREEMPT_INTERVAL_NS = NSEC_PER_MSEC,
+	RANK_NONE = 255,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
 	MAX_DEPTH = 16,
 	/* Running time and queue time are sampled by different cpus' clocks; more than this is a phantom. */
@@ -60,7 +61,7 @@ struct cpu_ctx {
 	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
 	u64 preempted_ns;    /* when a wake-up last took this cpu */
 	u8 layer;	     /* of the running task */
-	u8 rank;	     /* 255 when idle or not ours: no victim */
+	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
 	u8 preempts;	     /* the running task is itself of a preempting layer */
 	u8 guest;	     /* the running task is a guest here */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */

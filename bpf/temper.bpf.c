@@ -165,34 +165,39 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 }
 
 /*
- * Take a cpu from a lower rank. The task itself waits in its layer's queue, where whichever cpu looks first
- * finds it, so a kick that comes too late costs one needless switch and never strands anybody.
- * Tolerated race: two wakers may take one victim; the second finds preempted_ns fresh and looks elsewhere,
- * or both pass the test together and one kick is spent for nothing.
+ * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on: those between two
+ * tasks are kicked, for they may be about to idle and not see it; one that runs a lower rank is taken, if the layer
+ * preempts. The task itself waits in its layer's queue, where whichever cpu looks first finds it, so a kick that
+ * comes too late costs one needless switch and never strands anybody.
+ * Tolerated races: two wakers may take one victim, and one kick is spent for nothing. A cpu that stops, finds its
+ * queues empty and idles between this look and the insert is not seen: the service timer finds the task.
  */
-static __always_inline void preempt_lower(struct task_struct *p, u32 slot, u32 layer)
+static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer)
 {
 	struct temper_config *config = config_of(slot);
-	u32 rank = layer_of(config, layer)->rank, i;
+	struct temper_layer *mine = layer_of(config, layer);
 	s32 first = scx_bpf_task_cpu(p);
 	u64 now = bpf_ktime_get_ns();
+	u32 i;
 
-	bpf_for(i, 0, PREEMPT_PROBES) {
+	bpf_for(i, 0, SEEK_PROBES) {
 		s32 cpu = first + (s32)i;
 		struct cpu_ctx *cctx;
 
-		if (i >= nr_cpus)
+		if (i >= nr_cpus || (i && task_cannot_move(p)))
 			break;
 		if (cpu >= (s32)nr_cpus)
 			cpu -= nr_cpus;
 		if (!may_use(config, cpu, layer) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			continue;
-		if (i && task_cannot_move(p))
-			break;
 		cctx = cpu_ctx(cpu);
-		if (cctx->rank == 255 || now - cctx->preempted_ns < PREEMPT_INTERVAL_NS)
+		if (cctx->rank == RANK_NONE) {
+			scx_bpf_kick_cpu(cpu, KICK_IDLE);
 			continue;
-		if (!cctx->guest && (cctx->preempts || cctx->rank <= rank))
+		}
+		if (!mine->preempts || now - cctx->preempted_ns < PREEMPT_INTERVAL_NS)
+			continue;
+		if (!cctx->guest && (cctx->preempts || cctx->rank <= mine->rank))
 			continue;
 		cctx->preempted_ns = now;
 		count(layer, nr_preempts);
@@ -307,14 +312,12 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 	/*
 	 * Look for an idle cpu where select_cpu did not, and where one may have gone idle since it did. The kick
 	 * acts after the insert, which takes effect when this returns.
-	 * Tolerated race: a cpu that finds its queues empty, and goes idle, between this look and the insert is
-	 * not seen. The service timer finds the task within SERVICE_PERIOD_NS.
 	 */
 	cpu = find_idle(p, slot, tctx->layer, scx_bpf_task_cpu(p));
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
-	else if ((enq_flags & ENQ_WAKEUP) && layer_of(config_of(slot), tctx->layer)->preempts)
-		preempt_lower(p, slot, tctx->layer);
+	else if (enq_flags & ENQ_WAKEUP)
+		seek_cpu(p, slot, tctx->layer);
 	else if (enq_flags & ENQ_LAST)
 		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), KICK_IDLE);
 }
@@ -486,7 +489,7 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	s32 cpu = scx_bpf_task_cpu(p);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 
-	cctx->rank = 255;
+	cctx->rank = RANK_NONE;
 	if (tctx)
 		charge(p, tctx, cctx, cpu);
 	cctx->guest = false;
@@ -650,7 +653,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_init)
 	if (!control.generation)
 		return -22; /* -EINVAL: the first generation comes before the attach */
 	bpf_for(cpu, 0, TEMPER_MAX_CPUS)
-		cpu_ctxs[cpu % TEMPER_MAX_CPUS].rank = 255;
+		cpu_ctxs[cpu % TEMPER_MAX_CPUS].rank = RANK_NONE;
 	err = create_queues();
 	if (!err)
 		err = create_scratch();

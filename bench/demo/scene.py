@@ -26,7 +26,8 @@ class Scene:
     spinners: threads in the background that never sleep.
     settle_s: after a change, before a window opens; measure_s: length of a measured window.
     lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
-    background_weight, memcached_weight: cpu.weight as the kubelet writes it for BestEffort, and for 3 cpus requested.
+    background_weight, memcached_weight, temper_weight: cpu.weight of the cgroups, as the kubelet writes it for a
+    BestEffort pod, for 3 cpus requested, and for half a cpu requested.
     client_rt: the client is an instrument, see docs/demo.md; 0 makes it one more task of the node.
     watch_us: period of the observer.
     """
@@ -42,12 +43,13 @@ class Scene:
     keyspace: int = 10_000
     value_bytes: int = 8
     spinners: int = 8
-    settle_s: float = 0.7
+    settle_s: float = 1.5
     measure_s: float = 2.5
     lead_s: float = 0.5
     restart_s: float = 0.5
     background_weight: int = 1
     memcached_weight: int = 118
+    temper_weight: int = 20
     client_rt: int = 1
     tcp: int = 0
     watch_us: int = 2000

@@ -79,7 +79,13 @@ class Player:
         stage.become_instrument()
         stage.no_huge_pages()
         burn = IdleBurn(self.bin / "idleburn.bpf.o")
-        stage.make_cgroups(background_weight=scene.background_weight, memcached_weight=scene.memcached_weight)
+        stage.make_cgroups(
+            {
+                "background": scene.background_weight,
+                "memcached": scene.memcached_weight,
+                "temper": scene.temper_weight,
+            }
+        )
         watch = [str(self.bin / "statewatch"), "--out", str(WORK / "watch.txt"), "--period-us", str(scene.watch_us)]
         self.processes["statewatch"] = subprocess.Popen(watch)
         address = ["-l", "127.0.0.1", "-p", PORT] if scene.tcp else ["-s", str(SOCKET)]

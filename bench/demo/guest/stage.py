@@ -11,20 +11,19 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 ROOT = CGROUPS / "demo"
-AGENT = CGROUPS / "temper"
+AGENT = ROOT / "temper"
 SCHED_EXT = Path("/sys/kernel/sched_ext")
 POLL_S = 0.01
 
 
-def make_cgroups(*, background_weight: int, memcached_weight: int) -> None:
-    """demo/{memcached,client,background} and temper, all with the default cpu.weight unless told otherwise."""
+def make_cgroups(weights: dict[str, int]) -> None:
+    """demo/{memcached,client,background,temper}, siblings as pods are. weights: cpu.weight by name, if not 100."""
     ROOT.mkdir(exist_ok=True)
     (ROOT / "cgroup.subtree_control").write_text("+cpu")
-    for name in ("memcached", "client", "background"):
+    for name in ("memcached", "client", "background", "temper"):
         (ROOT / name).mkdir(exist_ok=True)
-    AGENT.mkdir(exist_ok=True)
-    (ROOT / "background/cpu.weight").write_text(str(background_weight))
-    (ROOT / "memcached/cpu.weight").write_text(str(memcached_weight))
+    for name, weight in weights.items():
+        (ROOT / name / "cpu.weight").write_text(str(weight))
 
 
 def start(
