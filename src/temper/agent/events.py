@@ -1,13 +1,22 @@
-"""The agent's log: one event a line, key=value, to stderr. structlog is imported at the first event, not at start."""
+"""The agent's log: one event a line, key=value, to stderr.
+
+structlog takes longer to import than attaching does, so events are kept until `load` has been run (in a thread, while
+the loop beats) and are written then, with the times at which they happened.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+import time
 from typing import Any
 
+_kept: list[tuple[str, str, dict[str, Any]]] = []
+_loggers: list[Any] = []  # one, once loaded
 
-@cache
-def _logger() -> Any:
+
+def load() -> None:
+    """Import the library and write what was kept."""
+    if _loggers:
+        return
     import logging
     import sys
 
@@ -16,7 +25,6 @@ def _logger() -> Any:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
@@ -24,14 +32,20 @@ def _logger() -> Any:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    return structlog.get_logger()
+    _loggers.append(structlog.get_logger())
+    flush()
 
 
 def event(name: str, **details: Any) -> None:
     """Log one event that a person may need later."""
-    _logger().info(name, **details)
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e3):03d}Z"
+    _kept.append((name, stamp, details))
+    flush()
 
 
-def failure(name: str, error: BaseException) -> None:
-    """Log an error that nobody expected, with its traceback."""
-    _logger().error(name, exc_info=error)
+def flush() -> None:
+    """Write what was kept, if the library is there."""
+    while _loggers and _kept:
+        name, stamp, details = _kept.pop(0)
+        _loggers[0].info(name, timestamp=stamp, **details)

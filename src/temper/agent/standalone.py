@@ -7,6 +7,7 @@ this loop, so a loop that stops, or a pass that can't finish, stops the heartbea
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from temper.agent.events import event
+from temper.agent.events import load as load_log
 from temper.agent.spawn import Spawned
 from temper.agent.status import Publisher, State, Status
 from temper.agent.supervisor import Supervisor
@@ -75,7 +77,7 @@ class Agent:
         why = "agent stopped"
         try:
             await self._first_attach()
-            watcher = self._start_watching()
+            watcher = asyncio.create_task(self._watch(), name="watch")
             await self._loop(watcher)
         except Refused as refused:
             why = str(refused)
@@ -87,6 +89,7 @@ class Agent:
             if self._status.state == State.SAFE_MODE:
                 self._status.state, self._status.reason = State.DETACHED, why
             self._publisher.publish(self._status)
+            load_log()
 
     def changed(self) -> None:
         """Something that the plan is made of may have changed."""
@@ -114,7 +117,8 @@ class Agent:
         self._changed_ns = 0
         await self._supervisor.attach(plan)
         self._last_good = plan
-        # Said to the world before the log, whose library takes longer to import than all of this.
+        # Said to the scheduler and the world before the log, whose library takes longer to import than all of this.
+        await self._supervisor.beat()
         self._publisher.publish(self._status)
         if self._supervisor.attached:
             event("attached", engine_pid=self._status.engine_pid, memory_locked=self._status.memory_locked)
@@ -135,18 +139,18 @@ class Agent:
         cgroups, machine = Cgroups(self._options.cgroup_root), read_machine()
         return make_plan(machine, snapshot(self._file, cgroups, machine))
 
-    def _start_watching(self) -> asyncio.Task[None]:
-        from temper.agent.watching import Watcher
-
-        watcher = Watcher(
+    async def _watch(self) -> None:
+        """Log and watch for ever. What this needs is imported in a thread, for the loop must beat meanwhile."""
+        await asyncio.to_thread(load_log)
+        watching = await asyncio.to_thread(importlib.import_module, "temper.agent.watching")
+        await watching.Watcher(
             workloads=self._options.workloads,
             run_dir=self._run_dir,
             cgroup_root=self._options.cgroup_root,
             rules=lambda: self._file.rules,
             on_change=self.changed,
             on_switch=self._wake.set,
-        )
-        return asyncio.create_task(watcher.run(), name="watch")
+        ).run()
 
     async def _loop(self, watcher: asyncio.Task[None]) -> None:
         next_stats_s = time.monotonic() + STATS_S
