@@ -38,9 +38,10 @@ def draw(records: Records, path: Path) -> None:
     axes.set(
         xlim=(0, (end_ns - zero_ns) / 1e9), yscale="log", xlabel="seconds of the guest's clock", ylabel="latency, ms"
     )
-    axes.set_title("memcached under load: what each request waited, and who decided", loc="left", pad=34, color=INK)
+    axes.set_title("memcached under load: what each request waited, and who decided", loc="left", pad=50, color=INK)
     axes.grid(axis="y", which="major", color="#d9d9d6", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylim(top=axes.get_ylim()[1] * 4)  # room for the legend
     axes.legend(loc="upper left", ncols=4, frameon=True, framealpha=0.9, fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -36,7 +36,7 @@ class Scene:
     memcached_threads: int = 3
     memcached_cpus: int = 3
     connections: int = 24
-    rate: float = 3500.0
+    rate: float = 3420.0
     arrivals: str = "poisson"
     seed: int = 1
     keys: int = 100

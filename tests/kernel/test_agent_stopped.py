@@ -9,7 +9,7 @@ from tests.kernel.harness import kernel, workloads
 from tests.kernel.harness.temper import status, stop_process
 from tests.kernel.harness.waiting import until_gone
 
-DEADMAN_MS = 2000
+DEADMAN_MS = 4000
 MARGIN_S = 2.0
 
 

@@ -1,35 +1,40 @@
-"""docs/failure-modes/starvation.md: the lowest tier below busy higher ones still runs; the watchdog has no cause."""
+"""docs/failure-modes/starvation.md: whoever is outranked, outnumbered or niced still runs, and no watchdog trips."""
 
 from __future__ import annotations
 
+import os
 import time
 
 from tests.kernel.harness import cgroups, kernel, load, workloads
 from tests.kernel.harness.temper import status
 from tests.kernel.harness.trace import tracing
 
+# Longer than the kernel's watchdog (timeout_ms) and half of that, at which it looks.
 WINDOW_S = 20.0
 LONGEST_WAIT_S = 2.0
-CPUS = range(4)
+CPUS = 4
 
 
 def test_starvation(run_agent, measured):
-    for name in ("test-b", "test-n", "test-nobody-names-me"):
+    for name in ("test-b", "test-n", "test-unnamed"):
         cgroups.make(name)
     agent = run_agent(workloads.text(("normal", "test-n", 2), ("background", "test-b")))
     agent.until_attached()
     background = load.spinners(cgroups.ROOT / "test-b", 64)
+    os.setpriority(os.PRIO_PROCESS, background[0].pid, 19)
+    os.sched_setaffinity(background[1].pid, {0})
     # Normal and default stand above, with a spinner for every cpu each.
-    for name in ("test-n", "test-nobody-names-me"):
-        load.spinners(cgroups.ROOT / name, len(CPUS))
+    for name in ("test-n", "test-unnamed"):
+        load.spinners(cgroups.ROOT / name, CPUS)
 
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         time.sleep(WINDOW_S)
-    waits = {one.pid: trace.away_s.get(one.pid, WINDOW_S) for one in background}
-    measured(f"longest wait of {len(background)} Background spinners in {WINDOW_S:g} s", max(waits.values()))
+    waits = [trace.away_s.get(one.pid, WINDOW_S) for one in background]
+    measured("longest wait of 64 Background spinners below busy tiers", max(waits))
+    measured("... of the one at nice 19", waits[0])
+    measured("... of the one that may use one cpu only", waits[1])
     assert watch.states == ["enabled"]
-    assert max(waits.values()) <= LONGEST_WAIT_S, sorted(waits.values())
-    counters = status()["stats"]["background"]
+    assert max(waits) <= LONGEST_WAIT_S, waits
+    counters = agent.until_says("counters", lambda said: said["stats"])["stats"]["background"]
     assert counters["nr_runs"] > len(background)
-    assert counters["nr_rescued"] >= 0
-    assert counters["max_wait_ns"] <= LONGEST_WAIT_S * 1e9
+    assert "nr_rescued" in status()["stats"]["background"]

@@ -19,7 +19,7 @@ from temper.node import sched_ext
 from temper.node.run_dir import RunDir
 
 # The agent detaches within milliseconds; an engine that still holds on after this is killed.
-AGENT_S = 0.5
+AGENT_S = 1.5
 KILL_S = 2.0
 POLL_S = 0.002
 

@@ -30,10 +30,12 @@ class Trace:
     """Filled when the block ends.
 
     ran_ns: cpu -> task -> nanoseconds.
-    away_s: pid -> the longest time for which it was off the cpus, for each task that was switched to.
+    away_s: pid -> the longest time for which it was off the cpus, for each task in a switch; one that is first seen
+    as it starts was away from the beginning.
     """
 
     def __init__(self):
+        self._started_s = time.monotonic()
         self.ran_ns = defaultdict(lambda: defaultdict(int))
         self.away_s = {}
         self._left_s = {}
@@ -59,11 +61,11 @@ class Trace:
         elif match := SWITCH.search(line):
             now, previous, following = float(match[1]), int(match[2]), int(match[3])
             self._left_s[previous] = now
-            if following in self._left_s:
-                self._back(following, now)
+            self._back(following, now)
 
     def _back(self, pid, now_s):
-        self.away_s[pid] = max(self.away_s.get(pid, 0.0), now_s - self._left_s.pop(pid))
+        since_s = self._left_s.pop(pid, self._started_s)
+        self.away_s[pid] = max(self.away_s.get(pid, 0.0), now_s - since_s)
 
     def end(self, now_s):
         """Who is still away has been so until now."""
@@ -74,12 +76,13 @@ class Trace:
 @contextmanager
 def tracing(event="sched_stat_runtime"):
     """Trace one event of the scheduler's during the block: `with tracing() as trace: ...`."""
-    trace, switch = Trace(), ROOT / f"events/sched/{event}/enable"
+    switch = ROOT / f"events/sched/{event}/enable"
     (ROOT / "tracing_on").write_text("0")
     (ROOT / "trace").write_text("")
     (ROOT / "trace_clock").write_text("mono")
     (ROOT / "buffer_size_kb").write_text(str(BUFFER_KB))
     switch.write_text("1")
+    trace = Trace()
     (ROOT / "tracing_on").write_text("1")
     try:
         yield trace

@@ -1,0 +1,10 @@
+"""Tests whose figures need a clock that the host's load does not disturb: testbed/run --clock virtual."""
+
+from tests.kernel.conftest import (  # noqa: F401 - the fixtures of the kernel tests
+    clean_machine,
+    folder,
+    measured,
+    pytest_configure,
+    pytest_terminal_summary,
+    run_agent,
+)
