@@ -21,7 +21,7 @@ REPO = Path(__file__).resolve().parents[2]
 LOAD = REPO / "bench/load"
 PROGRAMS = ("mcopen", "spin", "statewatch", "turns")
 # The guest's kernel uses fewer cpus than its machine declares: bench/load/turns.c says why.
-MACHINE_CPUS = 16
+MACHINE_CPUS = 8
 TIMEOUT_S = 900
 
 WORKLOADS = """\

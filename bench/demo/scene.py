@@ -24,7 +24,8 @@ class Scene:
     cpus: of the guest. memcached_threads: workers; memcached_cpus: what it asks for in workloads.toml.
     rate: requests a second; each is a multi-get of `keys` keys out of `keyspace`, `value_bytes` long.
     spinners: threads in the background that never sleep.
-    settle_s: after a change, before a window opens; measure_s: length of a measured window.
+    settle_s: after a change, before a window opens; drain_s: the same after an attach, when a queue has to drain.
+    measure_s: length of a measured window; loaded_s: of the one on stock with the background, as long as a failover.
     lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
     background_weight, memcached_weight, temper_weight: cpu.weight of the cgroups, as the kubelet writes it for a
     BestEffort pod, for 3 cpus requested, and for half a cpu requested.
@@ -43,7 +44,9 @@ class Scene:
     keyspace: int = 10_000
     value_bytes: int = 8
     spinners: int = 8
-    settle_s: float = 1.5
+    settle_s: float = 0.5
+    drain_s: float = 3.0
+    loaded_s: float = 5.0
     measure_s: float = 2.5
     lead_s: float = 0.5
     restart_s: float = 0.5

@@ -29,6 +29,7 @@
 enum {
 	MAX_LOOP_NS = 4000000,
 	MAX_ROUNDS = 1 << 20, /* far more than fit into MAX_LOOP_NS */
+	LOOKS_A_ROUND = 64,   /* some 500 instructions: 2 us of one cpu. Reading the clock costs an emulator more */
 };
 
 /* Only the fields used; libbpf relocates them against the running kernel. */
@@ -73,10 +74,15 @@ struct burn {
 
 static long round(__u64 index, struct burn *burn)
 {
-	unsigned long long now = bpf_ktime_get_ns();
+	volatile unsigned long *flags = &burn->idle->thread_info.flags;
+	struct llist_node *volatile *calls = &burn->calls->first;
+	unsigned long long now;
 
-	if (burn->idle->thread_info.flags != burn->flags || burn->calls->first)
-		return 1;
+	for (int i = 0; i < LOOKS_A_ROUND; i++) {
+		if (*flags != burn->flags || *calls)
+			return 1;
+	}
+	now = bpf_ktime_get_ns();
 	if (burn->timers->expires_next <= (long long)now)
 		return 1;
 	burn->expired = now >= burn->end_ns;

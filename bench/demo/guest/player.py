@@ -153,12 +153,12 @@ class Player:
     def stock_loaded(self) -> None:
         self.start_background()
         self.settle()
-        self.window("stock_loaded", self.scene.measure_s)
+        self.window("stock_loaded", self.scene.loaded_s)
 
     def attached(self) -> None:
         self.start_background()
         self.ensure_agent()
-        self.settle()
+        time.sleep(self.scene.drain_s)
         self.window("attached", self.scene.measure_s)
 
     def failover(self) -> None:
@@ -181,7 +181,7 @@ class Player:
     def reattached(self) -> None:
         self.start_background()
         self.ensure_agent()
-        self.settle()
+        time.sleep(self.scene.drain_s)
         self.window("reattached", self.scene.measure_s)
 
     def safe_mode(self) -> None:
