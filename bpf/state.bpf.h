@@ -15,8 +15,8 @@ enum {
 	NSEC_PER_MSEC = 1000 * 1000,
 
 	/* The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile. */
-	SERVICE_PERIOD_NS = 4 * NSEC_PER_MSEC,
-	SERVICE_RESCUE_EVERY = 25, /* periods from one rescue to the next */
+	SERVICE_PERIOD_NS = 20 * NSEC_PER_MSEC,
+	SERVICE_RESCUE_EVERY = 5, /* periods from one rescue to the next */
 	/*
 	 * Every queue is turned over in about this time, however long it is and whatever outranks it: slices
 	 * shrink as a queue grows, a layer that is outranked gets a turn, a guest's pause ends.

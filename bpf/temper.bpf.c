@@ -411,9 +411,8 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	u64 now = bpf_ktime_get_ns();
-	bool guests_due = now >= cctx->guest_next_ns;
 
-	if (guests_due && dsq_move_to_local(DSQ_GUEST(cpu)))
+	if (now >= cctx->guest_next_ns && dsq_move_to_local(DSQ_GUEST(cpu)))
 		return;
 	if (dsq_move_to_local(DSQ_KTHREAD(cpu)))
 		return;
@@ -427,7 +426,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		if (may_use(config, cpu, layer) && serve_layer(layer, now))
 			return;
 	}
-	if (!guests_due && dsq_move_to_local(DSQ_GUEST(cpu)))
+	if (dsq_move_to_local(DSQ_GUEST(cpu)))
 		return;
 	if (prev && (prev->scx.flags & TASK_QUEUED))
 		go_on(prev, slot, cpu, cctx);

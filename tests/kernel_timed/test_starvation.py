@@ -11,7 +11,9 @@ from tests.kernel.harness.trace import tracing
 
 # Longer than the kernel's watchdog (timeout_ms) and half of that, at which it looks.
 WINDOW_S = 20.0
-LONGEST_WAIT_S = 2.0
+LONGEST_WAIT_S = 2.5
+# A niced task may wait longer, but not until the watchdog looks.
+LONGEST_NICED_S = 5.0
 CPUS = 4
 
 
@@ -30,11 +32,12 @@ def test_starvation(run_agent, measured):
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         time.sleep(WINDOW_S)
     waits = [trace.away_s.get(one.pid, WINDOW_S) for one in background]
-    measured("longest wait of 64 Background spinners below busy tiers", max(waits))
+    measured("longest wait of 64 Background spinners below busy tiers", max(waits[1:]))
     measured("... of the one at nice 19", waits[0])
     measured("... of the one that may use one cpu only", waits[1])
     assert watch.states == ["enabled"]
-    assert max(waits) <= LONGEST_WAIT_S, waits
+    assert max(waits[1:]) <= LONGEST_WAIT_S, waits
+    assert waits[0] <= LONGEST_NICED_S
     counters = agent.until_says("counters", lambda said: said["stats"])["stats"]["background"]
     assert counters["nr_runs"] > len(background)
     assert "nr_rescued" in status()["stats"]["background"]
