@@ -146,7 +146,12 @@ static __always_inline bool task_cannot_move(const struct task_struct *p)
 {
 	if (p->nr_cpus_allowed == 1)
 		return true;
-	return bpf_core_field_exists(p->migration_disabled) && p->migration_disabled;
+	if (!bpf_core_field_exists(p->migration_disabled))
+		return false;
+	/* Every BPF program disables migration of the task it interrupts: one, for the current task, is ours. */
+	if (p->migration_disabled == 1)
+		return bpf_get_current_task_btf() != p;
+	return p->migration_disabled;
 }
 
 #endif

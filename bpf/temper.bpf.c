@@ -214,8 +214,8 @@ static __always_inline u64 clamp_vtime(struct task_struct *p, u32 layer)
 
 	if ((s64)(vtime - (clock - VTIME_LAG_NS)) < 0)
 		vtime = clock - VTIME_LAG_NS;
-	else if ((s64)(vtime - (clock + VTIME_LAG_NS)) > 0)
-		vtime = clock + VTIME_LAG_NS;
+	else if ((s64)(vtime - (clock + VTIME_AHEAD_NS)) > 0)
+		vtime = clock + VTIME_AHEAD_NS;
 	else
 		return vtime;
 	task_set_vtime(p, vtime);
@@ -426,9 +426,15 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		if (may_use(config, cpu, layer) && serve_layer(layer, now))
 			return;
 	}
+	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
+	if (prev && (prev->scx.flags & TASK_QUEUED) && !cctx->guest) {
+		go_on(prev, slot, cpu, cctx);
+		if (prev->scx.slice)
+			return;
+	}
 	if (dsq_move_to_local(DSQ_GUEST(cpu)))
 		return;
-	if (prev && (prev->scx.flags & TASK_QUEUED))
+	if (prev && (prev->scx.flags & TASK_QUEUED) && cctx->guest)
 		go_on(prev, slot, cpu, cctx);
 }
 

@@ -21,13 +21,7 @@ def crowd(run_agent):
     return load.spinners(cgroups.ROOT / "test-b", 12)
 
 
-KNOWN = pytest.mark.xfail(
-    strict=False,
-    reason="known defect: a spinner that joins a Critical cgroup while it runs is at times left on an open cpu",
-)
-
-
-@pytest.mark.parametrize("busy", [pytest.param(True, marks=KNOWN), False], ids=["critical busy", "critical idle"])
+@pytest.mark.parametrize("busy", [True, False], ids=["critical busy", "critical idle"])
 def test_nobody_else_runs_there(crowd, busy):
     critical = load.spinners(cgroups.ROOT / "test-c", len(CONFINED) if busy else 0)
     with tracing() as trace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from tests.kernel.harness import cgroups, load, workloads
 from tests.kernel.harness.trace import tracing
 
@@ -14,10 +13,6 @@ SHARE = 1 / 8
 TICKS = 0.05
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known defect: a spinner that joins a Critical cgroup while it runs is at times left on an open cpu",
-)
 def test_pinned_task(run_agent, measured):
     critical, background = cgroups.make("test-c"), cgroups.make("test-b")
     run_agent(workloads.text(("critical", "test-c", 2), ("background", "test-b"))).until_attached()
