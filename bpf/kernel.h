@@ -39,7 +39,6 @@ typedef u32 __wsum;
 #define NULL ((void *)0)
 
 enum {
-	PF_EXITING = 0x4,
 	PF_KTHREAD = 0x200000,
 };
 
@@ -152,7 +151,6 @@ enum scx_enq_flags {
 	SCX_ENQ_WAKEUP = 1,
 	SCX_ENQ_CPU_SELECTED = 2,
 	SCX_ENQ_PREEMPT = 3,
-	SCX_ENQ_REENQ = 4,
 	SCX_ENQ_LAST = 5,
 };
 
@@ -174,7 +172,6 @@ enum scx_ent_flags {
 #define DSQ_LOCAL scx_enum(scx_dsq_id_flags, SCX_DSQ_LOCAL)
 #define ENQ_WAKEUP scx_enum(scx_enq_flags, SCX_ENQ_WAKEUP)
 #define ENQ_PREEMPT scx_enum(scx_enq_flags, SCX_ENQ_PREEMPT)
-#define ENQ_REENQ scx_enum(scx_enq_flags, SCX_ENQ_REENQ)
 #define ENQ_LAST scx_enum(scx_enq_flags, SCX_ENQ_LAST)
 #define KICK_IDLE scx_enum(scx_kick_flags, SCX_KICK_IDLE)
 #define KICK_PREEMPT scx_enum(scx_kick_flags, SCX_KICK_PREEMPT)
@@ -189,7 +186,6 @@ struct sched_ext_ops {
 	void (*runnable)(struct task_struct *p, u64 enq_flags);
 	void (*running)(struct task_struct *p);
 	void (*stopping)(struct task_struct *p, bool runnable);
-	void (*enable)(struct task_struct *p);
 	s32 (*init_task)(struct task_struct *p, struct scx_init_task_args *args);
 	s32 (*init)(void);
 	void (*exit)(struct scx_exit_info *info);

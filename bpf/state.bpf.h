@@ -119,8 +119,7 @@ struct {
 	__uint(max_entries, TEMPER_NR_SLOTS);
 	__type(key, u32);
 	__array(values, struct cgroup_map);
-} cgroup_slots SEC(".maps")
-= {
+} cgroup_slots SEC(".maps") = {
 	.values = {&cgroups_0, &cgroups_1, &cgroups_2},
 };
 

@@ -39,8 +39,7 @@
 #include "state.bpf.h"
 #include "commit.bpf.h"
 
-char _license[] SEC("license")
-= "GPL";
+char _license[] SEC("license") = "GPL";
 
 /* ---- which layer ---- */
 
@@ -78,7 +77,6 @@ static __always_inline void classify(struct task_struct *p, struct task_ctx *tct
 	struct temper_config *config = config_of(slot);
 	struct cgroup *cgroup = p->cgroups->dfl_cgrp;
 	u64 cgroup_id = cgroup->kn->id;
-
 	u64 generation = config->generation;
 	u32 layer;
 

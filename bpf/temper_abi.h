@@ -47,10 +47,10 @@ struct temper_config {
 	uint8_t system_layer; /* ids */
 	uint8_t default_layer;
 	uint8_t pad[2];
-	uint8_t order[16]; /* layer ids by rank, nr_layers of them */
-	struct temper_layer layers[16];
-	uint8_t owner[512];	/* layer id, or TEMPER_OWNER_NONE */
-	uint32_t eligible[512]; /* written by the commit: bit l = layer l may run on that cpu */
+	uint8_t order[TEMPER_MAX_LAYERS]; /* layer ids by rank, nr_layers of them */
+	struct temper_layer layers[TEMPER_MAX_LAYERS];
+	uint8_t owner[TEMPER_MAX_CPUS];	    /* layer id, or TEMPER_OWNER_NONE */
+	uint32_t eligible[TEMPER_MAX_CPUS]; /* written by the commit: bit l = layer l may run on that cpu */
 };
 
 enum temper_commit_error {
@@ -85,7 +85,7 @@ struct temper_layer_stats {
 };
 
 struct temper_cpu_stats {
-	struct temper_layer_stats layers[16];
+	struct temper_layer_stats layers[TEMPER_MAX_LAYERS];
 };
 
 /* Why the scheduler left. `kind` is the kernel's own enum scx_exit_kind; 0 while attached. */
@@ -93,8 +93,8 @@ struct temper_exit {
 	int64_t code;
 	uint32_t kind;
 	uint32_t pad;
-	char reason[128];
-	char message[1024];
+	char reason[TEMPER_REASON_LEN];
+	char message[TEMPER_MESSAGE_LEN];
 };
 
 /* scx_bpf_exit codes of our own: low 32 bits of temper_exit.code when kind is SCX_EXIT_UNREG_BPF. */

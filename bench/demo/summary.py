@@ -7,11 +7,9 @@ from typing import Any
 
 from bench.demo.records import Records, Request, Span
 from bench.demo.scene import PHASES, Scene
+from testbed.machine import ICOUNT_SHIFT
 
 SUMMARY_VERSION = 1
-# One guest instruction takes this long under the virtual clock (QEMU's icount shift, see docs/testbed.md).
-NS_PER_INSTRUCTION = 1
-
 # Validity rules. The load generator is no bottleneck; memcached is as busy as the scene means it to be.
 RATE_TOLERANCE = 0.03
 LATENESS_SHARE = 0.25  # the client's own p99 delay, of the latency's p99
@@ -138,7 +136,7 @@ def failover(records: Records) -> dict[str, Any]:
         "time_to_reattach_ms": ms(took_ns),
         "time_from_kill_to_reattach_ms": ms(in_ns - kill_ns),
         "reattach_breakdown_ms": breakdown,
-        "reattach_machine_instructions": took_ns // NS_PER_INSTRUCTION,
+        "reattach_machine_instructions": took_ns >> ICOUNT_SHIFT,
     }
 
 

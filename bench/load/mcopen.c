@@ -31,7 +31,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,6 +43,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "program.h"
 
 enum {
 	KEY_BYTES = 7,        /* "k" and 6 digits */
@@ -115,26 +116,6 @@ struct client {
 	struct record batch[RECORD_BATCH];
 	int batched;
 };
-
-static volatile sig_atomic_t stopping;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopping = 1;
-}
-
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fputs("mcopen: ", stderr);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
-	va_end(arguments);
-	exit(2);
-}
 
 static void *allocate(size_t count, size_t size)
 {

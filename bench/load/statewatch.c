@@ -24,7 +24,6 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,28 +32,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
+
 #define FOLDER "/sys/kernel/sched_ext/"
 enum { NAME_BYTES = 136, PRIORITY = 50, GAP_PERIODS = 5 };
-
-static volatile sig_atomic_t stopping;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopping = 1;
-}
-
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fputs("statewatch: ", stderr);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
-	va_end(arguments);
-	exit(2);
-}
 
 static uint64_t now_ns(void)
 {

@@ -156,10 +156,7 @@ class Player:
         self.window("stock_loaded", self.scene.loaded_s)
 
     def attached(self) -> None:
-        self.start_background()
-        self.ensure_agent()
-        time.sleep(self.scene.drain_s)
-        self.window("attached", self.scene.measure_s)
+        self.under_temper("attached")
 
     def failover(self) -> None:
         """Kill the agent under load; be the service manager that starts it again."""
@@ -179,10 +176,14 @@ class Player:
         self.event("window_end", phase="failover", cpu_us=self.usage())
 
     def reattached(self) -> None:
+        self.under_temper("reattached")
+
+    def under_temper(self, name: str) -> None:
+        """A window under load with Temper attached, once the queue from before has drained."""
         self.start_background()
         self.ensure_agent()
         time.sleep(self.scene.drain_s)
-        self.window("reattached", self.scene.measure_s)
+        self.window(name, self.scene.measure_s)
 
     def safe_mode(self) -> None:
         """The local switch, on and off."""

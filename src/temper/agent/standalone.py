@@ -17,7 +17,8 @@ from pathlib import Path
 from temper.agent.events import event
 from temper.agent.events import load as load_log
 from temper.agent.spawn import Spawned
-from temper.agent.status import Publisher, State, Status
+from temper.agent.states import State
+from temper.agent.status import Publisher, Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import InvalidInput, Refused, TemperError
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
@@ -107,7 +108,6 @@ class Agent:
             await self._attach()
             if self._supervisor.refused is not None:
                 raise self._supervisor.refused
-            await self._supervisor.beat()  # the watcher takes a moment to start
         self._publisher.publish(self._status)
 
     async def _attach(self) -> None:
@@ -220,8 +220,3 @@ class Agent:
     def _note(self, error: TemperError) -> None:
         findings = error.findings if isinstance(error, InvalidInput) else (error,)
         self._status.notes = [f"kept the last good plan: {finding}" for finding in findings]
-
-
-async def run_agent(options: Options, spawned: Spawned | None) -> None:
-    """One agent from start to end."""
-    await Agent(options, spawned).run()

@@ -6,29 +6,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from temper import __version__
+from temper.agent.states import State
 from temper.node.run_dir import RunDir, write_atomically
 from temper.plan.layers import Plan
 from temper.wire.messages import LayerStats
 
 STATUS_VERSION = 1
-
-
-class State(StrEnum):
-    """The first word of a status; the words of the agent-status annotation."""
-
-    STARTING = "starting"
-    ENFORCING = "enforcing"
-    SAFE_MODE = "safe-mode"
-    DETACHED = "detached"
-    EJECTED = "ejected"
-    UNSUPPORTED = "unsupported"
-    STUCK = "stuck"  # our scheduler is in and won't go: the one state in which a person must act
 
 
 @dataclass(slots=True)

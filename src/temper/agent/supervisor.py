@@ -17,7 +17,8 @@ from temper.agent.breaker import Breaker
 from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
 from temper.agent.events import event
 from temper.agent.spawn import Spawned, spawn_engine
-from temper.agent.status import State, Status
+from temper.agent.states import State
+from temper.agent.status import Status
 from temper.errors import EngineLost, Refused
 from temper.node import sched_ext
 from temper.plan.layers import Plan

@@ -40,6 +40,6 @@ def run(context: click.Context, workloads: Path, deadman_ms: int) -> None:
     with RunDir().take_lock():
         import asyncio
 
-        from temper.agent.standalone import Options, run_agent
+        from temper.agent.standalone import Agent, Options
 
-        asyncio.run(run_agent(Options(workloads=workloads, deadman_ms=deadman_ms), context.obj))
+        asyncio.run(Agent(Options(workloads=workloads, deadman_ms=deadman_ms), context.obj).run())

@@ -76,10 +76,10 @@ def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
     except OSError as error:
         # No room for the switch: an agent that can't be told must not run.
         unwritten = error.strerror or str(error)
-        _end_agents()
+        _kill("run")
     if not _stock_within(AGENT_S):
         means = "engine killed"
-        _kill(engines())
+        _kill("engine")
     if not _stock_within(KILL_S):
         means = "SysRq-S"
         sched_ext.request_stock()
@@ -107,14 +107,9 @@ def _stock_within(seconds: float) -> bool:
     return True
 
 
-def engines(proc: Path = Path("/proc")) -> Iterator[int]:
-    """Pids of our engines, found by what the kernel says of them, so that no file need be right."""
-    yield from _processes(proc, b"engine")
-
-
-def _processes(proc: Path, command: bytes) -> Iterator[int]:
-    """Python processes of root that run `temper COMMAND`, this one not among them."""
-    for entry in proc.iterdir():
+def _processes(command: bytes) -> Iterator[int]:
+    """Root's processes that run `temper COMMAND`, this one left out. The kernel's word: no file need be right."""
+    for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
@@ -130,11 +125,7 @@ def _runs(words: list[bytes], command: bytes) -> bool:
     )
 
 
-def _kill(pids: Iterator[int]) -> None:
-    for pid in pids:
+def _kill(command: str) -> None:
+    for pid in _processes(command.encode()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def _end_agents() -> None:
-    _kill(_processes(Path("/proc"), b"run"))

@@ -8,18 +8,20 @@ from typing import Any
 
 import click
 
+from temper.agent.states import State
 from temper.cli.output import console, print_json
 from temper.errors import TimedOut
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import KernelState, read_state
 
-STATES = ("enforcing", "safe-mode", "detached", "ejected", "unsupported", "stuck", "starting")
 POLL_S = 0.02
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--wait", "wanted", type=click.Choice(STATES), help="Wait until this state is reached.")
+@click.option(
+    "--wait", "wanted", type=click.Choice([state.value for state in State]), help="Wait until this state is reached."
+)
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Longest wait, in seconds.")
 def status(as_json: bool, wanted: str | None, timeout_s: float) -> None:
     """What decides on this machine now, and why. Needs no privileges.

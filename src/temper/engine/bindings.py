@@ -21,12 +21,10 @@ int libbpf_num_possible_cpus(void);
 
 struct bpf_object *bpf_object__open_file(const char *path, const void *opts);
 int bpf_object__load(struct bpf_object *obj);
-void bpf_object__close(struct bpf_object *obj);
 struct btf *bpf_object__btf(const struct bpf_object *obj);
 
 struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *obj, const char *name);
 int bpf_map__fd(const struct bpf_map *map);
-uint32_t bpf_map__value_size(const struct bpf_map *map);
 void *bpf_map__initial_value(const struct bpf_map *map, size_t *psize);
 struct bpf_link *bpf_map__attach_struct_ops(const struct bpf_map *map);
 int bpf_link__destroy(struct bpf_link *link);
@@ -60,18 +58,13 @@ typedef int (*ring_buffer_sample_fn)(void *ctx, void *data, size_t size);
 struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn sample_cb, void *ctx, const void *opts);
 int ring_buffer__epoll_fd(const struct ring_buffer *rb);
 int ring_buffer__consume(struct ring_buffer *rb);
-void ring_buffer__free(struct ring_buffer *rb);
 
 struct btf_type { uint32_t name_off; uint32_t info; uint32_t size; };
 struct btf_member { uint32_t name_off; uint32_t type; uint32_t offset; };
 struct btf_param { uint32_t name_off; uint32_t type; };
-struct btf_enum { uint32_t name_off; int32_t val; };
-struct btf_enum64 { uint32_t name_off; uint32_t val_lo32; uint32_t val_hi32; };
 struct btf *btf__load_vmlinux_btf(void);
-struct btf *btf__parse_raw(const char *path);
 void btf__free(struct btf *btf);
 int32_t btf__find_by_name_kind(const struct btf *btf, const char *type_name, uint32_t kind);
-uint32_t btf__type_cnt(const struct btf *btf);
 const struct btf_type *btf__type_by_id(const struct btf *btf, uint32_t id);
 const char *btf__name_by_offset(const struct btf *btf, uint32_t offset);
 """

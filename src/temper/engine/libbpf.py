@@ -22,7 +22,7 @@ MINIMUM = (1, 4)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MCL_CURRENT, MCL_FUTURE = 1, 2  # asm-generic/mman.h
 
-BTF_KIND_STRUCT, BTF_KIND_ENUM, BTF_KIND_FUNC, BTF_KIND_ENUM64 = 4, 6, 12, 19  # linux/btf.h
+BTF_KIND_STRUCT, BTF_KIND_FUNC = 4, 12  # linux/btf.h
 
 
 def open_library() -> Any:
@@ -104,12 +104,6 @@ class Btf:
         """The running kernel's own types."""
         return cls(library, check_pointer(library.btf__load_vmlinux_btf(), "btf__load_vmlinux_btf"), owned=True)
 
-    @classmethod
-    def of_file(cls, library: Any, path: Path) -> Btf:
-        """Types saved from another kernel, in raw form (a copy of /sys/kernel/btf/vmlinux)."""
-        pointer = library.btf__parse_raw(str(path).encode())
-        return cls(library, check_pointer(pointer, "btf__parse_raw"), owned=True)
-
     def close(self) -> None:
         """Free it, if it is ours to free."""
         if self._owned:
@@ -123,14 +117,6 @@ class Btf:
         """Byte offset of each member of a structure; empty when the type is unknown."""
         found = self.find(struct, BTF_KIND_STRUCT)
         return {self._name(m.name_off): (m.offset & 0xFFFFFF) // 8 for m in self._tail(found, "struct btf_member")}
-
-    def enum(self, name: str) -> dict[str, int]:
-        """Values of an enumeration of 64 or 32 bits; empty when the type is unknown."""
-        wide = self._tail(self.find(name, BTF_KIND_ENUM64), "struct btf_enum64")
-        if wide:
-            return {self._name(e.name_off): (e.val_hi32 << 32) | e.val_lo32 for e in wide}
-        narrow = self._tail(self.find(name, BTF_KIND_ENUM), "struct btf_enum")
-        return {self._name(e.name_off): e.val for e in narrow}
 
     def parameters(self, function: str) -> list[str] | None:
         """Names of a function's parameters, or None when the kernel has no such function."""
