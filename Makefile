@@ -57,10 +57,11 @@ unit: build ## unit and property tests
 	$(BIN)/python -m pytest tests/unit
 
 .PHONY: kernel
-kernel: build ## kernel tests, in the guest: the newest kernel, and one that must be refused
+kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
 	testbed/run --cpus 4 --timeout 900 --clock virtual -- $(GUEST_PYTEST)/kernel_timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
+	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
 .PHONY: test
 test: lint unit kernel ## everything CI runs

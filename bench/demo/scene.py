@@ -21,39 +21,38 @@ TITLES = {
 class Scene:
     """One set of settings. Rates are per second, times in seconds of the guest's clock.
 
-    cpus: of the guest. memcached_threads: workers; memcached_cpus: what it asks for in workloads.toml.
+    cpus: of the node; the client and the observer have one more to themselves.
+    memcached_threads: workers; memcached_cpus: what it asks for in workloads.toml.
     rate: requests a second; each is a multi-get of `keys` keys out of `keyspace`, `value_bytes` long.
     spinners: threads in the background that never sleep.
     settle_s: after a change, before a window opens; drain_s: the same after an attach, when a queue has to drain.
     measure_s: length of a measured window; loaded_s: of the one on stock with the background, as long as a failover.
     lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
     background_weight, memcached_weight, temper_weight: cpu.weight of the cgroups, as the kubelet writes it for a
-    BestEffort pod, for 3 cpus requested, and for half a cpu requested.
-    client_rt: the client is an instrument, see docs/demo.md; 0 makes it one more task of the node.
+    BestEffort pod, for 3 cpus requested, and for a tenth of a cpu requested.
     watch_us: period of the observer.
     """
 
-    cpus: int = 4
-    memcached_threads: int = 3
-    memcached_cpus: int = 3
-    connections: int = 24
-    rate: float = 3420.0
+    cpus: int = 3
+    memcached_threads: int = 2
+    memcached_cpus: int = 2
+    connections: int = 16
+    rate: float = 2320.0
     arrivals: str = "poisson"
     seed: int = 1
     keys: int = 100
     keyspace: int = 10_000
     value_bytes: int = 8
-    spinners: int = 8
-    settle_s: float = 0.5
-    drain_s: float = 3.0
-    loaded_s: float = 5.0
-    measure_s: float = 2.5
-    lead_s: float = 0.5
+    spinners: int = 6
+    settle_s: float = 0.3
+    drain_s: float = 0.8
+    loaded_s: float = 3.0
+    measure_s: float = 1.5
+    lead_s: float = 0.3
     restart_s: float = 0.5
     background_weight: int = 1
-    memcached_weight: int = 118
-    temper_weight: int = 20
-    client_rt: int = 1
+    memcached_weight: int = 79
+    temper_weight: int = 4
     tcp: int = 0
     watch_us: int = 2000
     phases: str = ",".join(PHASES)

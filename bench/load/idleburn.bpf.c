@@ -10,8 +10,8 @@
  * speed: a quarter of the counter's rate on four cpus.
  *
  * How. The kernel calls the tracepoint cpu_idle with interrupts off right before it halts. We loop there
- * until the idle task has something to do, seen from memory: its thread flags changed (a reschedule),
- * a call from another cpu is queued, or the next timer is due. The pending interrupt then ends the
+ * until the idle task has something to do, seen from memory: a thread flag that it does not always have
+ * (a reschedule; perhaps from before we looked), a call from another cpu is queued, or the next timer is due. The pending interrupt then ends the
  * halt at once. As device interrupts show nowhere in memory, a loop also ends after MAX_LOOP_NS;
  * a wake-up of a perf buffer that nobody reads sends this cpu an interrupt, so that the kernel comes
  * back here instead of staying halted.
@@ -56,6 +56,14 @@ struct hrtimer_cpu_base {
 extern struct llist_head call_single_queue __ksym;
 extern struct hrtimer_cpu_base hrtimer_bases __ksym;
 
+/* Thread flags that the idle task of each cpu has had at every look so far: any other one means work. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, unsigned long);
+} never_set SEC(".maps"); /* kept inverted, for a map begins with zeroes */
+
 /* Filled by the loader with one software event per cpu; keys are cpu ids. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
@@ -67,7 +75,7 @@ struct burn {
 	struct task_struct *idle;
 	struct llist_head *calls;
 	struct hrtimer_cpu_base *timers;
-	unsigned long flags;
+	unsigned long work_flags;
 	unsigned long long end_ns;
 	int expired;
 };
@@ -79,7 +87,7 @@ static long round(__u64 index, struct burn *burn)
 	unsigned long long now;
 
 	for (int i = 0; i < LOOKS_A_ROUND; i++) {
-		if (*flags != burn->flags || *calls)
+		if ((*flags & burn->work_flags) || *calls)
 			return 1;
 	}
 	now = bpf_ktime_get_ns();
@@ -98,11 +106,14 @@ int BPF_PROG(burn_turn, unsigned int state, unsigned int cpu)
 		.timers = bpf_this_cpu_ptr(&hrtimer_bases),
 		.end_ns = bpf_ktime_get_ns() + MAX_LOOP_NS,
 	};
+	__u32 zero = 0;
+	unsigned long *clear = bpf_map_lookup_elem(&never_set, &zero);
 	__u8 wake = 0;
 
-	if (state == PWR_EVENT_EXIT)
+	if (state == PWR_EVENT_EXIT || !clear)
 		return 0;
-	burn.flags = burn.idle->thread_info.flags;
+	*clear |= ~burn.idle->thread_info.flags;
+	burn.work_flags = *clear;
 	bpf_loop(MAX_ROUNDS, round, &burn, 0);
 	if (burn.expired)
 		bpf_perf_event_output(ctx, &wakeups, BPF_F_CURRENT_CPU, &wake, sizeof(wake));

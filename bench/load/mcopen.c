@@ -16,6 +16,9 @@
  * One thread, one epoll. Requests that the socket does not take at once (a server that does not read)
  * wait in the connection's backlog in user space; the schedule goes on.
  *
+ * With --period the schedule repeats: same instants, same connections, same keys. Two windows of that length see
+ * the same load, wherever in it they begin, and differ by the server alone.
+ *
  * The record file is a 16-byte header ("MCOPEN1\n", u32 record size, u32 zero) followed by `struct record`s
  * in the order of their answers, little-endian. Times are CLOCK_MONOTONIC nanoseconds, so other
  * programs' events stand on the same axis.
@@ -79,6 +82,7 @@ struct settings {
 	int keys_per_request;
 	int keyspace;
 	int value_bytes;
+	double period_s; /* 0: the schedule never repeats */
 	double duration_s;
 	double drain_s;
 	const char *out_path;
@@ -110,6 +114,8 @@ struct client {
 	size_t request_bytes;
 	uint64_t answer_bytes;
 	uint64_t random;
+	double period_end_ns;
+	uint64_t planned; /* requests since the schedule last began */
 	uint64_t sent, answered, lost, blocked, late_max_ns;
 	uint32_t outstanding_max, outstanding;
 	FILE *out;
@@ -153,6 +159,21 @@ static double next_gap_ns(struct client *client)
 	/* 53 random bits in (0, 1]: the logarithm never sees zero. */
 	double uniform = ((double)(next_random(&client->random) >> 11) + 1.0) * 0x1p-53;
 	return -log(uniform) * mean;
+}
+
+/* The instant of the request after the one at `at_ns`. */
+static double next_instant_ns(struct client *client, double at_ns)
+{
+	double next_ns = at_ns + next_gap_ns(client);
+
+	client->planned++;
+	if (client->set.period_s <= 0 || next_ns < client->period_end_ns)
+		return next_ns;
+	next_ns = client->period_end_ns;
+	client->period_end_ns += client->set.period_s * 1e9;
+	client->random = client->set.seed;
+	client->planned = 0;
+	return next_ns;
 }
 
 static int connect_server(const struct settings *set)
@@ -355,8 +376,8 @@ static void drain_backlog(struct client *client, struct connection *conn)
 
 static void send_request(struct client *client, uint64_t scheduled_ns)
 {
-	struct connection *conn = &client->conns[client->sent % (uint64_t)client->set.connections];
-	const char *request = client->requests[client->sent % TEMPLATES];
+	struct connection *conn = &client->conns[client->planned % (uint64_t)client->set.connections];
+	const char *request = client->requests[client->planned % TEMPLATES];
 	uint64_t late = now_ns() - scheduled_ns;
 	size_t taken = 0;
 
@@ -446,14 +467,15 @@ static void run_schedule(struct client *client, uint64_t start_ns)
 	uint64_t end_ns = client->set.duration_s > 0
 				? start_ns + (uint64_t)(client->set.duration_s * 1e9)
 				: UINT64_MAX;
-	double next = (double)start_ns + next_gap_ns(client);
+	double next = (double)start_ns;
 
+	client->period_end_ns = next + client->set.period_s * 1e9;
 	while (!stopping && (uint64_t)next < end_ns) {
 		uint64_t now = now_ns();
 
 		while ((uint64_t)next <= now && (uint64_t)next < end_ns) {
 			send_request(client, (uint64_t)next);
-			next += next_gap_ns(client);
+			next = next_instant_ns(client, next);
 		}
 		wait_and_receive(client, (uint64_t)next < end_ns ? (uint64_t)next : end_ns);
 	}
@@ -501,7 +523,7 @@ static void usage(void)
 {
 	fputs("usage: mcopen [--socket PATH | --port N] [--connections N] [--rate PER_SECOND]\n"
 	      "              [--arrivals poisson|uniform] [--seed N] [--keys-per-request N] [--keyspace N]\n"
-	      "              [--value-bytes N] [--duration S] [--drain S] [--out FILE] [--no-populate]\n",
+	      "              [--value-bytes N] [--period S] [--duration S] [--drain S] [--out FILE] [--no-populate]\n",
 	      stderr);
 	exit(2);
 }
@@ -534,8 +556,9 @@ static struct settings parse(int argc, char **argv)
 		{"arrivals", required_argument, NULL, 'a'}, {"seed", required_argument, NULL, 'S'},
 		{"keys-per-request", required_argument, NULL, 'k'}, {"keyspace", required_argument, NULL, 'K'},
 		{"value-bytes", required_argument, NULL, 'v'}, {"duration", required_argument, NULL, 'd'},
-		{"drain", required_argument, NULL, 'D'},    {"out", required_argument, NULL, 'o'},
-		{"no-populate", no_argument, NULL, 'n'},    {NULL, 0, NULL, 0},
+		{"drain", required_argument, NULL, 'D'},    {"period", required_argument, NULL, 'P'},
+		{"out", required_argument, NULL, 'o'},	    {"no-populate", no_argument, NULL, 'n'},
+		{NULL, 0, NULL, 0},
 	};
 	struct settings set = {
 		.port = 11211, .connections = 12, .rate = 1000, .poisson = true, .seed = 1, .keys_per_request = 50,
@@ -560,6 +583,7 @@ static struct settings parse(int argc, char **argv)
 		case 'k': set.keys_per_request = (int)whole(name, optarg, 1, 1000); break;
 		case 'K': set.keyspace = (int)whole(name, optarg, 1, 1000000); break;
 		case 'v': set.value_bytes = (int)whole(name, optarg, 1, 500000); break;
+		case 'P': set.period_s = positive(name, optarg); break;
 		case 'd': set.duration_s = positive(name, optarg); break;
 		case 'D': set.drain_s = positive(name, optarg); break;
 		case 'o': set.out_path = optarg; break;

@@ -59,13 +59,13 @@ class Player:
 
     def usage(self) -> dict[str, int]:
         """Cpu time used so far, by cgroup."""
-        return {name: stage.cpu_us(name) for name in ("memcached", "client", "background")}
+        return {name: stage.cpu_us(name) for name in ("memcached", "background")}
 
     def window(self, name: str, seconds: float) -> None:
         """Measure: nothing but waiting, with the cpu time used on both sides."""
         self.event("window_start", phase=name, cpu_us=self.usage())
         time.sleep(seconds)
-        self.event("window_end", phase=name, cpu_us=self.usage())
+        self.event("window_end", phase=name, cpu_us=self.usage(), status=self.read_status())
 
     def settle(self) -> None:
         """Let the change before this become history."""
@@ -76,7 +76,7 @@ class Player:
     def set_up(self) -> IdleBurn:
         """Clock, cgroups, observer, memcached, client."""
         scene = self.scene
-        stage.become_instrument()
+        stage.become_instrument(scene.cpus)
         stage.no_huge_pages()
         burn = IdleBurn(self.bin / "idleburn.bpf.o")
         stage.make_cgroups(
@@ -106,13 +106,11 @@ class Player:
         for option, value in (
             ("connections", scene.connections), ("rate", scene.rate), ("arrivals", scene.arrivals),
             ("seed", scene.seed), ("keys-per-request", scene.keys), ("keyspace", scene.keyspace),
-            ("value-bytes", scene.value_bytes),
+            ("value-bytes", scene.value_bytes), ("period", scene.measure_s),
         ):  # fmt: skip
             argv += [f"--{option}", str(value)]
-        # cpu 0 is the open reserve when attached, and the client never leaves it: the same cpu in all phases.
-        wrap = ["taskset", "-c", "0", "chrt", "-f", "10"] if scene.client_rt else []
         log = WORK / "mcopen.log"
-        self.processes["client"] = stage.start(stage.ROOT / "client", argv, log=log, wrap=wrap)
+        self.processes["client"] = stage.start(stage.INSTRUMENT, ["chrt", "-f", "10", *argv], log=log)
         stage.wait_for("the client's first request", lambda: log.exists() and b"start_ns" in log.read_bytes(), 60)
 
     def start_background(self) -> None:
@@ -128,7 +126,9 @@ class Player:
         argv = ["temper", "run", "--workloads", str(self.share / "workloads.toml")]
         self.agent = stage.start(stage.AGENT, argv, log=WORK / f"agent-{time.monotonic_ns()}.log")
         stage.wait_for("Temper attaches", lambda: stage.sched_ext()[0] == "enabled", ATTACH_S)
-        stage.wait_for("the agent to say so", lambda: self.read_status().get("state") == "enforcing", ATTACH_S)
+        # The pid tells this agent's word from what a killed one left.
+        said = {"state": "enforcing", "agent_pid": self.agent.pid}
+        stage.wait_for("the agent to say so", lambda: said.items() <= self.read_status().items(), ATTACH_S)
         self.event("agent_enforcing", status=self.read_status())
 
     def read_status(self) -> dict[str, Any]:
@@ -137,12 +137,13 @@ class Player:
             status: dict[str, Any] = json.loads(STATUS.read_text())
         except (OSError, ValueError):
             return {}
-        return {key: status.get(key) for key in ("state", "generation", "timings_ns", "layers")}
+        return {key: status.get(key) for key in ("state", "agent_pid", "timings_ns", "stats")}
 
     def ensure_agent(self) -> None:
-        """Attached, whichever phase came before."""
+        """Attached, whichever phase came before. Attaching under load is the failover's to measure."""
         if self.agent is None:
-            self.start_agent()
+            with stage.frozen(stage.ROOT / "background"):
+                self.start_agent()
 
     # ---- the phases ----
 
@@ -193,15 +194,16 @@ class Player:
         stage.wait_for("safe mode", lambda: stage.sched_ext()[0] != "enabled", LEAVE_S)
         self.settle()
         self.window("safe_mode", self.scene.measure_s)
-        self.switch("off")
-        stage.wait_for("Temper attaches again", lambda: stage.sched_ext()[0] == "enabled", ATTACH_S)
+        with stage.frozen(stage.ROOT / "background"):
+            self.switch("off")
+            stage.wait_for("Temper attaches again", lambda: stage.sched_ext()[0] == "enabled", ATTACH_S)
         self.settle()
 
     def switch(self, wanted: str) -> None:
         """`temper safe-mode on|off --local`, as a person would type it."""
         self.event(f"safe_mode_{wanted}")
         argv = ["temper", "safe-mode", wanted, "--local", "--json"]
-        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        done = subprocess.run(stage.inside(stage.CGROUPS, argv), check=False, capture_output=True, text=True)
         answer: object = done.stdout.strip()
         try:
             answer = json.loads(done.stdout)

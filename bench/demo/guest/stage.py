@@ -6,36 +6,40 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 ROOT = CGROUPS / "demo"
+INSTRUMENT = CGROUPS / "instrument"
 AGENT = ROOT / "temper"
 SCHED_EXT = Path("/sys/kernel/sched_ext")
 POLL_S = 0.01
 
 
 def make_cgroups(weights: dict[str, int]) -> None:
-    """demo/{memcached,client,background,temper}, siblings as pods are. weights: cpu.weight by name, if not 100."""
+    """demo/{memcached,background,temper}, siblings as pods are. weights: cpu.weight by name, if not 100."""
     ROOT.mkdir(exist_ok=True)
     (ROOT / "cgroup.subtree_control").write_text("+cpu")
-    for name in ("memcached", "client", "background", "temper"):
+    for name in ("memcached", "background", "temper"):
         (ROOT / name).mkdir(exist_ok=True)
     for name, weight in weights.items():
         (ROOT / name / "cpu.weight").write_text(str(weight))
 
 
-def start(
-    cgroup: Path, argv: Sequence[str], *, log: Path | None = None, wrap: Sequence[str] = ()
-) -> subprocess.Popen[bytes]:
-    """Start a program inside a cgroup: the shell moves itself, then becomes the program.
+def inside(cgroup: Path, argv: Sequence[str]) -> list[str]:
+    """The command, moved into a cgroup before it begins: a shell moves itself, then becomes the program.
 
-    It does not inherit our real-time policy (SCHED_RESET_ON_FORK); `wrap` gives it another.
+    It does not inherit our real-time policy (SCHED_RESET_ON_FORK).
     """
-    moved = ["sh", "-c", f'echo $$ >{cgroup}/cgroup.procs && exec "$@"', "sh", *wrap, *argv]
+    return ["sh", "-c", f'echo $$ >{cgroup}/cgroup.procs && exec "$@"', "sh", *argv]
+
+
+def start(cgroup: Path, argv: Sequence[str], *, log: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start a program inside a cgroup."""
     output = log.open("wb") if log else subprocess.DEVNULL
-    return subprocess.Popen(moved, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    return subprocess.Popen(inside(cgroup, argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
 
 def end(process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> int:
@@ -46,6 +50,16 @@ def end(process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+@contextmanager
+def frozen(cgroup: Path) -> Iterator[None]:
+    """The cgroup's tasks stand still inside the block."""
+    (cgroup / "cgroup.freeze").write_text("1")
+    try:
+        yield
+    finally:
+        (cgroup / "cgroup.freeze").write_text("0")
 
 
 def cpu_us(name: str) -> int:
@@ -63,8 +77,16 @@ def no_huge_pages() -> None:
     Path("/sys/kernel/mm/transparent_hugepage/enabled").write_text("never")
 
 
-def become_instrument() -> None:
-    """The player observes and restarts: it must not wait behind the load it measures. Children are normal."""
+def become_instrument(cpu: int) -> None:
+    """The player observes and restarts: it must not wait behind the load it measures, nor add to it.
+
+    It moves to a cpu of its own, which no task outside its cgroup may use any more. Children are normal tasks.
+    """
+    (CGROUPS / "cgroup.subtree_control").write_text("+cpu +cpuset")
+    INSTRUMENT.mkdir(exist_ok=True)
+    (INSTRUMENT / "cpuset.cpus").write_text(str(cpu))
+    (INSTRUMENT / "cpuset.cpus.partition").write_text("root")
+    (INSTRUMENT / "cgroup.procs").write_text(str(os.getpid()))
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(20))
 
 

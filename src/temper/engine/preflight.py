@@ -17,6 +17,8 @@ import msgspec
 from temper.engine import libbpf
 from temper.errors import Refused
 from temper.node import sched_ext
+from temper.node.topology import isolated_cpus
+from temper.plan.units import format_cpu_list
 
 KERNELS = "Debian: a 6.19, 7.0 or 7.3 kernel from backports; Ubuntu 25.04, RHEL 10, AL2023 6.18 and newer"
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
@@ -81,6 +83,15 @@ def check_unattached(root: Path = sched_ext.ROOT) -> Check:
     return Check("unattached", False, f'scheduler "{state.ops}" is {state.state}', remedy)
 
 
+def check_isolation(sys_root: Path = Path("/sys")) -> Check:
+    """No cpu was isolated at boot: the kernel attaches no scheduler beside isolcpus=, and says only "invalid"."""
+    isolated = isolated_cpus(sys_root)
+    if not isolated:
+        return Check("isolation", True, "no isolated cpus")
+    detail = f"cpu {format_cpu_list(isolated)} isolated at boot (isolcpus=); the kernel attaches no scheduler then"
+    return Check("isolation", False, detail, "boot without isolcpus=; a cpuset partition keeps cpus free as well")
+
+
 def check_btf(library: Any, types: libbpf.Btf) -> Iterator[Check]:
     """The kernel's types are there, well formed, and have what we use."""
     malformed = [name for name in FUNCTIONS if (types.parameters(name) or [""])[-1:] == ["aux"]]
@@ -118,6 +129,7 @@ def all_checks() -> Iterator[Check]:
     """Every check of this machine."""
     quick = list(quick_checks())
     yield from quick
+    yield check_isolation()
     if quick[-1].ok:
         yield from kernel_type_checks()
 

@@ -203,6 +203,7 @@ class Scheduler:
             link = self._library.bpf_map__attach_struct_ops(self._map("temper_ops"))
         if link == ffi.NULL:
             number = ffi.errno
+            preflight.require(iter([preflight.check_isolation()]))
             said = "; ".join(part for part in (self._ended_text(), *log[-2:]) if part)
             raise OSError(number, f"the kernel did not attach the scheduler: {said or os.strerror(number)}")
         self._link = link

@@ -1,5 +1,8 @@
 """Online cpus and what they share, from /sys/devices/system.
 
+Cpus that a cpuset partition took for itself are left out: the root cgroup no longer has them, no other task may run
+there, and a layer that owned one would hold nothing.
+
 Ids are made unique machine-wide, since the kernel's core_id repeats in each package and caches lack one:
 cores and caches are numbered from 0 in the order of their lowest cpu. Where cache or node directories are
 missing (some guests and containers), each package counts as one cache and one node.
@@ -20,7 +23,7 @@ _MIN_SHARED_CACHE_LEVEL = 2  # a first-level cache never spans cores
 def read_machine(sys_root: Path = Path("/sys")) -> Machine:
     """The machine as it stands now. Refused when no online cpu is found."""
     cpu_root = sys_root / "devices/system/cpu"
-    online = _online(cpu_root)
+    online = _unpartitioned(_online(cpu_root), sys_root / "fs/cgroup")
     if not online:
         raise Refused(f"no online cpus under {cpu_root}", remedy="is sysfs mounted there?")
     dirs = {cpu: cpu_root / f"cpu{cpu}" for cpu in online}
@@ -39,6 +42,11 @@ def highest_possible_cpu(sys_root: Path = Path("/sys")) -> int:
     return max(possible)
 
 
+def isolated_cpus(sys_root: Path = Path("/sys")) -> tuple[int, ...]:
+    """The cpus that were taken out of load balancing at boot (isolcpus=); empty where the kernel doesn't say."""
+    return _cpu_list(sys_root / "devices/system/cpu/isolated")
+
+
 def _online(cpu_root: Path) -> tuple[int, ...]:
     """The kernel's list, or (a container may hide it) the directories whose own `online` is not 0."""
     listed = _cpu_list(cpu_root / "online")
@@ -47,6 +55,12 @@ def _online(cpu_root: Path) -> tuple[int, ...]:
     names = (path.name.removeprefix("cpu") for path in cpu_root.glob("cpu[0-9]*"))
     ids = sorted(int(name) for name in names if name.isascii() and name.isdigit())
     return tuple(cpu for cpu in ids if _int(cpu_root / f"cpu{cpu}/online") != 0)
+
+
+def _unpartitioned(online: tuple[int, ...], cgroup_root: Path) -> tuple[int, ...]:
+    """Those that the root cgroup still has; all of them without a cpuset controller."""
+    effective = _cpu_list(cgroup_root / "cpuset.cpus.effective")
+    return tuple(cpu for cpu in online if not effective or cpu in effective)
 
 
 def _core_key(cpu: int, path: Path, package: int | None) -> Hashable:

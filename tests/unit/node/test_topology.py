@@ -1,7 +1,7 @@
 import pytest
 
 from temper.errors import Refused
-from temper.node.topology import read_machine
+from temper.node.topology import isolated_cpus, read_machine
 from temper.plan.machine import Cpu
 
 
@@ -103,3 +103,19 @@ def test_cores_group_siblings(tmp_path):
     machine = read_machine(tree(tmp_path, files))
     assert machine.cores() == {0: (0, 1)}
     assert machine.cpus[0] == Cpu(0, 0, 0, 0)
+
+
+def test_cpus_of_a_cpuset_partition_are_left_out(tmp_path):
+    files = {"cpu/online": "0-3"}
+    for number in range(4):
+        files |= cpu(number, core=number)
+    root = tree(tmp_path, files)
+    effective = root / "fs/cgroup/cpuset.cpus.effective"
+    effective.parent.mkdir(parents=True)
+    effective.write_text("0-2\n")
+    assert [c.id for c in read_machine(root).cpus] == [0, 1, 2]
+
+
+def test_isolated_cpus_are_those_the_kernel_lists(tmp_path):
+    assert isolated_cpus(tmp_path) == ()
+    assert isolated_cpus(tree(tmp_path, {"cpu/isolated": "2-3"})) == (2, 3)
