@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from temper.settings.defaults import MOST_EJECTIONS, MOST_LOSSES, WINDOW_S
+
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 30.0
-# Five losses in ten minutes are no accident. Ejections (the kernel or our own guard threw the scheduler out)
-# weigh more than an engine that was killed: two of them in that time latch.
-WINDOW_S = 600.0
-MOST_LOSSES = 5
-MOST_EJECTIONS = 2
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Losses within the window, oldest first."""
+    """Losses within the window, oldest first. The limits may change while it counts; the next loss meets them."""
 
     losses: list[tuple[float, bool]] = field(default_factory=list)
+    most_losses: int = MOST_LOSSES
+    most_ejections: int = MOST_EJECTIONS
+    window_s: float = WINDOW_S
 
     def lost(self, now_s: float, *, ejected: bool) -> float | None:
         """Record one loss. Seconds to wait before the next attach, or None: latched."""
-        self.losses = [loss for loss in self.losses if now_s - loss[0] < WINDOW_S]
+        self.losses = [loss for loss in self.losses if now_s - loss[0] < self.window_s]
         self.losses.append((now_s, ejected))
-        if len(self.losses) >= MOST_LOSSES or sum(was for _, was in self.losses) >= MOST_EJECTIONS:
+        ejections = sum(was for _, was in self.losses)
+        if len(self.losses) >= self.most_losses or ejections >= self.most_ejections:
             return None
         return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (len(self.losses) - 1))
 

@@ -15,3 +15,4 @@ class State(StrEnum):
     UNSUPPORTED = "unsupported"
     STUCK = "stuck"  # our scheduler is in and won't go: the one state in which a person must act
     STARTING = "starting"
+    OBSERVING = "observing"  # shadow mode: planned and published, nothing attached

@@ -31,10 +31,12 @@ class Status:
     generation: int = 0
     nr_commits: int = 0
     nr_losses: int = 0
+    nr_stand_downs: int = 0
     plan: Plan | None = None
     notes: list[str] = field(default_factory=list)
     timings_ns: dict[str, int] = field(default_factory=dict)
     last_commit_ns: dict[str, int] = field(default_factory=dict)
+    stand_down_ns: dict[str, int] = field(default_factory=dict)
     stats: dict[str, LayerStats] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

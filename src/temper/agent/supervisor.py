@@ -151,13 +151,18 @@ class Supervisor:
         if client is not None and (client.gone or client.ended is not None):
             await self._lost("the engine is gone")
 
-    async def stand_down(self, reason: str) -> None:
+    async def stand_down(self, reason: str, *, heard_ns: int = 0) -> None:
         """Safe mode: detach by every means there is, then look at the kernel. Never raises.
 
+        heard_ns: CLOCK_MONOTONIC of the event that asks for it, 0 when unknown; `status.stand_down_ns` counts from it.
         The state is `safe-mode` afterwards, or `stuck` if even the kernel's own SysRq-S left our scheduler in.
         """
-        was = self._client
+        was, started_ns = self._client, time.monotonic_ns()
         await self._drop_engine(politely=True)
+        if was is not None:
+            self.status.nr_stand_downs += 1
+            self.status.stand_down_ns["total"] = time.monotonic_ns() - (heard_ns or started_ns)
+            self.status.stand_down_ns["decide"] = started_ns - (heard_ns or started_ns)
         if not self._stuck:
             self.status.state, self.status.reason = State.SAFE_MODE, reason
         if was is not None:
@@ -169,17 +174,20 @@ class Supervisor:
     async def _drop_engine(self, *, politely: bool) -> None:
         """Be rid of the engine, and see to it that the kernel is too. Never raises."""
         client, self._client, self._plan = self._client, None, None
+        started_ns = time.monotonic_ns()
         if client is not None:
             if politely:
                 try:
                     await client.call(Detach(), DETACH_TIMEOUT_S)
                 except (EngineLost, Refused) as error:
                     event("detach_forced", reason=str(error))
+            detached_ns = time.monotonic_ns()
             client.kill()
             if not await client.reap():
                 event("engine_unkillable", engine_pid=client.pid)
             self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
             self.status.stats = {}
+            self.status.stand_down_ns = {"detach": detached_ns - started_ns, "reap": time.monotonic_ns() - detached_ns}
         if client is not None or self._stuck:
             await self._verify_stock()
 

@@ -13,11 +13,13 @@ from temper import __version__
 from temper.errors import InvalidInput, TemperError
 
 COMMANDS = {
+    "agent": "temper.cli.agent:agent",
     "run": "temper.cli.run:run",
     "status": "temper.cli.status:status",
     "plan": "temper.cli.plan:plan",
     "safe-mode": "temper.cli.safe_mode:safe_mode",
     "doctor": "temper.cli.doctor:doctor",
+    "config": "temper.cli.config:config",
 }
 
 

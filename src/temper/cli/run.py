@@ -9,13 +9,14 @@ import click
 
 from temper.errors import NotPermitted
 from temper.node.run_dir import RunDir
+from temper.settings.defaults import DEADMAN_MS
 
 
 @click.command()
 @click.option("--workloads", required=True, type=click.Path(path_type=Path), help="The workloads file (TOML).")
 @click.option(
     "--deadman-ms",
-    default=10_000,
+    default=DEADMAN_MS,
     show_default=True,
     type=click.IntRange(1_000, 60_000),
     help="Without a heartbeat for this long the scheduler leaves by itself.",
@@ -40,6 +41,9 @@ def run(context: click.Context, workloads: Path, deadman_ms: int) -> None:
     with RunDir().take_lock():
         import asyncio
 
-        from temper.agent.standalone import Agent, Options
+        from temper.agent.loop import Agent
+        from temper.agent.source import Options
+        from temper.agent.standalone import FileSource
 
-        asyncio.run(Agent(Options(workloads=workloads, deadman_ms=deadman_ms), context.obj).run())
+        options = Options(deadman_ms=deadman_ms)
+        asyncio.run(Agent(FileSource(workloads, options), options, context.obj).run())

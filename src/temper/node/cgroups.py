@@ -59,6 +59,14 @@ class Cgroups:
         names = (name, f"_{name}")
         return _ordered(found for found in self._below(CgroupDir("", 0)) if found.path.rpartition("/")[2] in names)
 
+    def get(self, path: str) -> CgroupDir | None:
+        """The cgroup at a path that a walk has shown ("" is the root); None when it is gone. `..` isn't looked for."""
+        return self._stat(CgroupDir("", 0), path)
+
+    def names(self, path: str) -> list[str]:
+        """Names of a cgroup's children, in no order: a listing without a stat of each. Empty when it is gone."""
+        return self._names(CgroupDir(path, 0), lambda name: True)
+
     def _match(self, base: CgroupDir, parts: Sequence[str]) -> Iterator[CgroupDir]:
         if not parts:
             yield base

@@ -76,8 +76,8 @@ def _tier_layer(tier: Tier, rank: int, share: Share) -> Layer:
 
 
 def _members(workloads: Sequence[Workload]) -> tuple[Member, ...]:
-    layers = {cgroup_id: workload.tier for workload in workloads for cgroup_id in workload.cgroup_ids}
-    return tuple(Member(cgroup_id, tier.value) for cgroup_id, tier in sorted(layers.items()))
+    layers = {cgroup_id: workload.layer for workload in workloads for cgroup_id in workload.cgroup_ids}
+    return tuple(Member(cgroup_id, layer) for cgroup_id, layer in sorted(layers.items()))
 
 
 def _findings(workloads: Sequence[Workload], sizes: Sizes) -> tuple[Finding, ...]:

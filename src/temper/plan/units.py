@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from decimal import ROUND_CEILING, Context, Decimal
 
 MILLI = 1000
 
@@ -16,6 +17,18 @@ _SHOWN = 40  # characters of a wrong quantity that the message repeats
 _ALLOWED = 'a number of cpus such as 2, 1.5, "0.5" or "1500m"'
 _QUANTITY = re.compile(r"([0-9]{1,12})(?:\.([0-9]{0,12}))?(m?)", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
+
+# The grammar of apimachinery's pkg/api/resource/quantity.go: a signed number, then an exponent or a suffix.
+_KUBERNETES_QUANTITY = re.compile(
+    r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([+-]?[0-9]+)|([numkMGTPE]|[KMGTPE]i)?)", re.ASCII
+)
+_POWERS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_MILLI_BY_SUFFIX = {suffix: Decimal(MILLI).scaleb(power) for suffix, power in _POWERS.items()} | {
+    f"{letter}i": Decimal(MILLI * 1024**power) for power, letter in enumerate("KMGTPE", start=1)
+}
+# Rounds up where digits are dropped, so that the last rounding is right as well. 100 digits hold every quantity
+# below the bound exactly whose millicpu are a whole number. Without traps an overflow is infinity, and is clamped.
+_UPWARDS = Context(prec=100, rounding=ROUND_CEILING, traps=[])
 
 
 def parse_millicpu(value: object) -> int:
@@ -46,6 +59,23 @@ def _from_text(text: str) -> int:
     if millicpu > MAX_CPUS * MILLI:
         raise ValueError(f'"{text}" is not from 0 to {MAX_CPUS} cpus')
     return millicpu
+
+
+def parse_quantity_millicpu(text: str) -> int:
+    """Thousandths of a cpu from any Kubernetes quantity: `"100u"`, `"1e3"`, `"+.5k"`, `"1Ki"`; at most MAX_CPUS.
+
+    Wider than `parse_millicpu`, which refuses what a person must have mistyped: here an API server has let the text
+    pass, and what it lets pass a node has to live with. Rounded up to the next millicpu, as the API server does.
+    ValueError when the text is no quantity, or is negative.
+    """
+    match = _KUBERNETES_QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f'"{text[:_SHOWN]}" is not a Kubernetes quantity such as 2, 1.5, 1500m, 1e3 or 2k')
+    number, exponent, suffix = match[1], match[2] or "0", match[3] or ""
+    millicpu = _UPWARDS.multiply(_UPWARDS.create_decimal(f"{number}e{exponent}"), _MILLI_BY_SUFFIX[suffix])
+    if millicpu < 0:
+        raise ValueError(f'"{text[:_SHOWN]}" is negative')
+    return math.ceil(min(millicpu, Decimal(MAX_CPUS * MILLI)))
 
 
 def format_millicpu(millicpu: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from temper.errors import Finding
+from temper.plan.layers import SYSTEM
 from temper.plan.tiers import Tier
 from temper.plan.units import MILLI
 
@@ -13,23 +14,29 @@ from temper.plan.units import MILLI
 ASSUMED_TIERS = frozenset({Tier.CRITICAL, Tier.HIGH})
 ASSUMED_MILLICPU = MILLI
 
-_URGENCY = {tier: position for position, tier in enumerate(Tier)}
+_URGENCY = {tier: position for position, tier in enumerate((None, *Tier))}
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One workload as it stands on the machine now.
 
+    tier: None stands for the system layer, served first and never fenced (system pods).
     cgroup_ids: v2 ids of its cgroups; empty while none exists, and then it takes no part in the plan.
     request_millicpu: thousandths of a cpu for all its cgroups together; None when not stated.
     place: where a person wrote it, for findings.
     """
 
     name: str
-    tier: Tier
+    tier: Tier | None
     cgroup_ids: tuple[int, ...]
     request_millicpu: int | None = None
     place: str = ""
+
+    @property
+    def layer(self) -> str:
+        """The name of its layer."""
+        return SYSTEM if self.tier is None else self.tier.value
 
     @property
     def where(self) -> str:

@@ -25,11 +25,12 @@ from temper.errors import Finding, InvalidInput
 from temper.plan.tiers import Tier
 from temper.plan.units import parse_millicpu
 from temper.settings.quoting import printable, quoted
+from temper.settings.reading import did_you_mean, read_text
+from temper.settings.texts import glob_problem
 
 VERSION = 1
 MAX_BYTES = 1 << 20  # a node has at most some hundred workloads; more is another file by mistake
 MAX_NAME = 128
-MAX_GLOB = 4096  # the kernel's longest path
 
 _FILE_KEYS = ("version", "workload")
 _WORKLOAD_KEYS = ("name", "tier", "cgroup", "unit", "cpus")
@@ -68,7 +69,7 @@ class WorkloadsFile:
 def load(path: Path) -> WorkloadsFile:
     """Read and validate the file. InvalidInput with every finding when it is missing, unreadable or wrong."""
     source = printable(str(path))
-    return parse(_decode(_read(path, source), source), source)
+    return parse(read_text(path, source, MAX_BYTES), source)
 
 
 def parse(text: str, source: str) -> WorkloadsFile:
@@ -83,29 +84,6 @@ def parse(text: str, source: str) -> WorkloadsFile:
     if findings:
         raise InvalidInput(findings)
     return WorkloadsFile(source, tuple(rule for rule in rules if rule is not None))
-
-
-def _read(path: Path, source: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise InvalidInput([Finding(source, "there is no such file")]) from error
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidInput([Finding(source, f"can't be read: {reason}")]) from error
-    if len(data) > MAX_BYTES:
-        raise InvalidInput([Finding(source, f"is larger than {MAX_BYTES} bytes")])
-    return data
-
-
-def _decode(data: bytes, source: str) -> str:
-    try:
-        return data.decode("utf-8-sig")  # some editors write a byte-order mark
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise InvalidInput([Finding(f"{source}:{line}", f"byte 0x{byte:02x} is not valid UTF-8")]) from error
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:
@@ -141,7 +119,7 @@ class _Table:
     def refuse_unknown(self, known: Collection[str]) -> None:
         for key in self.raw:
             if key not in known:
-                self.wrong(key, f"unknown key{_did_you_mean(key, known)}; allowed are {', '.join(known)}")
+                self.wrong(key, f"unknown key{did_you_mean(key, known)}; allowed are {', '.join(known)}")
 
     def text(self, key: str) -> str | None:
         """A text that is not empty; None when absent or wrong."""
@@ -152,13 +130,6 @@ class _Table:
             self.wrong(key, f"{quoted(value)} is not a text, or is empty")
             return None
         return value
-
-
-def _did_you_mean(word: str, known: Collection[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(word.lower(), known, n=1)
-    return f', did you mean "{close[0]}"?' if close else ""
 
 
 def _check_version(top: _Table) -> None:
@@ -207,7 +178,7 @@ def _tier(table: _Table) -> Tier | None:
     if value is None:
         table.wrong("tier", f"is missing; one of {', '.join(_TIERS)}")
     elif value not in _TIERS:
-        hint = _did_you_mean(value, _TIERS) if isinstance(value, str) else ""
+        hint = did_you_mean(value, _TIERS) if isinstance(value, str) else ""
         table.wrong("tier", f"{quoted(value)} is not one of {', '.join(_TIERS)}{hint}")
     else:
         return Tier(value)
@@ -224,23 +195,6 @@ def _target(table: _Table) -> tuple[str | None, str | None]:
     if unit is not None and not (_UNIT.fullmatch(unit) and len(unit) <= _MAX_UNIT):
         table.wrong("unit", f"{quoted(unit)} is not a unit with a cgroup, such as memcached.service or x.scope")
     return cgroup, unit
-
-
-def glob_problem(glob: str) -> str:
-    """What is wrong with a cgroup glob, as the rest of a sentence; empty when it is fine."""
-    parts = glob.split("/")
-    checks = (
-        ("\0" in glob, "has a NUL in it"),
-        (len(glob) > MAX_GLOB, f"is longer than {MAX_GLOB} characters"),
-        (glob.startswith("/"), "is not relative: leave the first slash out, it counts from the cgroup root"),
-        ("" in parts, "has an empty component (two slashes, or one at the end)"),
-        ("." in parts or ".." in parts, "has a . or .. in it"),
-        (
-            any("**" in part and part != "**" for part in parts),
-            "has ** beside other characters: ** stands alone",
-        ),
-    )
-    return next((message for wrong, message in checks if wrong), "")
 
 
 def _millicpu(table: _Table) -> int | None:

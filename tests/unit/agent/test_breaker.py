@@ -36,3 +36,10 @@ def test_no_wait_is_longer_than_the_longest(losses):
     wait_s = breaker.lost(0.0, ejected=False)
     assert wait_s is not None
     assert wait_s <= LONGEST_WAIT_S
+
+
+def test_limits_may_be_others():
+    breaker = Breaker(most_losses=2, most_ejections=2, window_s=10.0)
+    assert breaker.lost(0.0, ejected=False) == FIRST_WAIT_S
+    assert breaker.lost(10.0, ejected=False) == FIRST_WAIT_S
+    assert breaker.lost(19.0, ejected=False) is None

@@ -1,0 +1,137 @@
+"""What the node object says of us: agent-status, version, and each tier's pods and cpus.
+
+A write fans out to everybody who watches nodes. So nothing is written that hasn't changed; a change of state is
+written at once, changed counts at most once per interval; what can't be written is tried again, longer each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from temper import __version__
+from temper.agent.events import event
+from temper.agent.node_source import PodView
+from temper.agent.states import State
+from temper.agent.status import Status
+from temper.kube.client import TROUBLES, Client, annotate_node, describe, retry_after_s
+from temper.plan.pods import ANNOTATION_PREFIXES
+from temper.plan.tiers import Tier
+from temper.settings.agent import AgentSettings
+
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
+LAST_WORD_S = 2.0
+_LONGEST = 512  # characters of a status that a node object carries
+
+Annotations = dict[str, str | None]
+
+
+def agent_status(status: Status) -> str:
+    """The state, and why where it is not plain: `enforcing`, `safe-mode`, `ejected: …`, `detached: …`."""
+    if status.state in (State.ENFORCING, State.SAFE_MODE) or not status.reason:
+        return status.state.value
+    return f"{status.state}: {status.reason}"[:_LONGEST]
+
+
+def wanted_annotations(status: Status, views: Iterable[PodView], *, legacy: bool) -> Annotations:
+    """All that we write. None removes one: those under the former name where `legacy` is off."""
+    pods: Counter[Tier] = Counter()
+    millicpu: Counter[Tier] = Counter()
+    for view in views:
+        if view.decision.tier is not None:
+            pods[view.decision.tier] += 1
+            millicpu[view.decision.tier] += view.request_millicpu or 0
+    plain = {"agent-status": agent_status(status), "agent-version": __version__}
+    for tier in Tier:
+        plain |= {f"tier-{tier}-pods": str(pods[tier]), f"tier-{tier}-millicpu": str(millicpu[tier])}
+    ours, former = ANNOTATION_PREFIXES
+    wanted: Annotations = {f"{ours}{name}": value for name, value in plain.items()}
+    return wanted | {f"{former}{name}": value if legacy else None for name, value in plain.items()}
+
+
+class Reporter:
+    """Keeps the node object's annotations as they should be. nr_writes, nr_failures: patches sent, and refused."""
+
+    def __init__(
+        self, client: Client, settings: Callable[[], AgentSettings], present: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self.trouble = ""
+        self.nr_writes = 0
+        self.nr_failures = 0
+        self._client = client
+        self._settings = settings
+        self._present = present
+        self._wanted: Annotations = {}
+        self._written_status: str | None = None
+        self._changed = asyncio.Event()
+
+    def publish(self, status: Status, views: Iterable[PodView]) -> None:
+        """This is how things stand; write it when it is time."""
+        wanted = wanted_annotations(status, views, legacy=self._settings().kubernetes.legacy_annotations)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._write_until_done()
+            await self._hold_back()
+
+    async def last_word(self) -> None:
+        """Write what is still to be written, if it goes quickly: the agent ends."""
+        try:
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._write()
+        except TROUBLES as error:
+            event("annotations_not_written", reason=describe(error))
+
+    async def _hold_back(self) -> None:
+        """Changed counts can wait; a changed status can't."""
+        until = time.monotonic() + self._settings().kubernetes.annotate_interval_s
+        while (left_s := until - time.monotonic()) > 0 and self._status() == self._written_status:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+            if self._status() == self._written_status:
+                self._changed.clear()
+        self._changed.set()
+
+    async def _write_until_done(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                await self._write()
+            except TROUBLES as error:
+                self.nr_failures += 1
+                if not self.trouble:
+                    event("annotations_not_written", reason=describe(error))
+                self.trouble = describe(error)
+                await asyncio.sleep(max(wait_s, min(LONGEST_WAIT_S, retry_after_s(error))) * random.uniform(0.5, 1.5))  # noqa: S311
+                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+            else:
+                self.trouble = ""
+                return
+
+    async def _write(self) -> None:
+        """Patch what differs from what the node object has, as far as we have heard."""
+        if not self._settings().kubernetes.annotate:
+            return
+        status, present = self._status(), self._present()
+        patch = {name: value for name, value in self._wanted.items() if present.get(name) != value}
+        if patch:
+            await annotate_node(self._client, self._settings().node_name, patch)
+            self.nr_writes += 1
+        self._written_status = status
+
+    def _status(self) -> str | None:
+        return self._wanted.get(f"{ANNOTATION_PREFIXES[0]}agent-status")

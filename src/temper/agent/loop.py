@@ -1,0 +1,241 @@
+"""The agent: one loop, a source of plans in, the engine out.
+
+One pass: hear the switches and the engine, re-plan if something changed, beat. The beat comes last and from
+this loop, so a loop that stops, or a pass that can't finish, stops the heartbeat and the scheduler leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from temper.agent.events import event
+from temper.agent.events import load as load_log
+from temper.agent.source import Options, Source
+from temper.agent.spawn import Spawned
+from temper.agent.states import State
+from temper.agent.status import Publisher, Status
+from temper.agent.supervisor import Supervisor
+from temper.errors import InvalidInput, Refused, TemperError
+from temper.node.run_dir import RunDir
+from temper.plan.layers import Plan
+
+BEAT_S = 1.0
+STATS_S = 5.0
+
+
+class Agent:
+    """One loop over one supervisor.
+
+    on_status: called after each pass with the status, when it may have changed. Must not raise, nor wait.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        spawned: Spawned | None = None,
+        on_status: Callable[[Status], None] = lambda _: None,
+    ) -> None:
+        self.status = Status(agent_pid=os.getpid())
+        self._source = source
+        self._options = options
+        self._run_dir = RunDir(options.run_root)
+        self._publisher = Publisher(self._run_dir)
+        self._on_status = on_status
+        self._wake = asyncio.Event()
+        self._supervisor = Supervisor(self.status, deadman_ms=options.deadman_ms, on_news=self._wake.set)
+        self._stop = False
+        self._changed_ns = 0  # when the oldest change not yet planned was seen; 0: none
+        self._spawned = spawned  # an engine started before this was imported
+        self._last_good: Plan | None = None
+        self._started = False  # the first pass is over
+        self._resync_at_s = time.monotonic() + options.resync_s
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. On the way out the scheduler is detached, whatever happened.
+
+        Refused when this machine can't be attached at the start and `stay_refused` is off: nothing would change that.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._request_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.changed)
+        watcher: asyncio.Task[None] | None = None
+        why = "agent stopped"
+        try:
+            await self._pass()
+            self._started = True
+            self._publish()
+            watcher = asyncio.create_task(self._watch(), name="watch")
+            await self._loop(watcher)
+        except Refused as refused:
+            why = str(refused)
+            raise
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+            await self._supervisor.stand_down(why)
+            if self.status.state == State.SAFE_MODE:
+                self.status.state, self.status.reason = State.DETACHED, why
+            self._publish()
+            load_log()
+
+    def changed(self) -> None:
+        """Something that the plan is made of may have changed."""
+        self._changed_ns = self._changed_ns or time.monotonic_ns()
+        self._wake.set()
+
+    def _request_stop(self) -> None:
+        self._stop = True
+        self._wake.set()
+
+    def _publish(self) -> None:
+        self._publisher.publish(self.status)
+        self._on_status(self.status)
+
+    async def _watch(self) -> None:
+        """Log and watch for ever. The log's library is imported in a thread, for the loop must beat meanwhile."""
+        await asyncio.to_thread(load_log)
+        await self._source.watch(self.changed, self._wake.set)
+
+    async def _loop(self, watcher: asyncio.Task[None]) -> None:
+        next_stats_s = time.monotonic() + STATS_S
+        while not self._stop:
+            await self._sleep(BEAT_S)
+            if watcher.done():
+                watcher.result()  # a watcher never ends by itself: raise what ended it
+            if time.monotonic() >= self._resync_at_s:
+                self._resync_at_s = time.monotonic() + self._options.resync_s
+                self.changed()
+            await self._pass()
+            if time.monotonic() >= next_stats_s:
+                next_stats_s = time.monotonic() + STATS_S
+                await self._supervisor.read_stats()
+            self._publish()
+
+    async def _sleep(self, longest_s: float) -> None:
+        """Until woken; then until changes have been quiet for a moment. A switch that was moved doesn't wait."""
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+        deadline = time.monotonic() + self._options.longest_wait_s
+        while self._changed_ns and time.monotonic() < deadline and self._safe_mode_reason() is None:
+            try:
+                async with asyncio.timeout(self._options.quiet_s):
+                    await self._wake.wait()
+                self._wake.clear()
+            except TimeoutError:
+                return
+
+    def _safe_mode_reason(self) -> str | None:
+        """The local switch comes first: it works whatever else is broken."""
+        return self._run_dir.safe_mode_reason() or self._source.safe_mode_reason()
+
+    async def _pass(self) -> None:
+        """One look at everything. An error in what a person wrote keeps the last good plan in force."""
+        reason = self._safe_mode_reason()
+        if reason is not None:
+            if self.status.state != State.SAFE_MODE or self.status.reason != reason or self._supervisor.attached:
+                await self._supervisor.stand_down(reason, heard_ns=self._source.switch_heard_ns())
+            return
+        await self._supervisor.check()
+        if waiting := self._source.not_ready():
+            if not self._supervisor.attached:
+                self._wait_for(waiting)
+        else:
+            await self._decide()
+        await self._supervisor.beat()
+
+    def _wait_for(self, what: str) -> None:
+        """Stay on stock, with an engine that gets ready meanwhile."""
+        self.status.state, self.status.reason = State.STARTING, what
+        if self._options.enforce and self._supervisor.wants_engine:
+            self._spawn()
+
+    async def _decide(self) -> None:
+        try:
+            if self._options.enforce:
+                await self._replan()
+            else:
+                self._observe()
+        except TemperError as error:
+            self._changed_ns = 0  # until it changes again, there is nothing new to read
+            self._bear(error)
+
+    def _bear(self, error: TemperError) -> None:
+        """No new plan, or none at all. At the start that is for the caller to hear, unless we are to stay."""
+        if self._last_good is not None:
+            self._note(error)
+        elif self._options.stay_refused or self._started:
+            self.status.state, self.status.reason = State.UNSUPPORTED, str(error)
+        else:
+            raise error
+
+    def _spawn(self) -> None:
+        self._supervisor.spawn(self._spawned)
+        self._spawned = None
+
+    async def _replan(self) -> None:
+        if self._supervisor.wants_engine:
+            self.status.state, self.status.reason = State.STARTING, ""
+            self._spawn()
+            await self._attach()
+        elif self._supervisor.attached and self._changed_ns:
+            await self._commit()
+
+    async def _attach(self) -> None:
+        started_ns = time.monotonic_ns()
+        plan = self._plan_to_attach()
+        self.status.timings_ns["plan"] = time.monotonic_ns() - started_ns
+        self._changed_ns = 0
+        await self._supervisor.attach(plan)
+        if self._supervisor.refused is not None and not self._options.stay_refused:
+            raise self._supervisor.refused
+        self._last_good = plan
+        # Said to the scheduler and the world before the log, whose library takes longer to import than all of this.
+        await self._supervisor.beat()
+        self._publish()
+        if self._supervisor.attached:
+            event("attached", engine_pid=self.status.engine_pid, memory_locked=self.status.memory_locked)
+
+    def _plan_to_attach(self) -> Plan:
+        """The plan as of now; the one last in force, with a note, when there can be none."""
+        try:
+            plan = self._source.make_plan()
+        except InvalidInput as error:
+            if self._last_good is None:
+                raise
+            self._note(error)
+            return self._last_good
+        self.status.notes = [str(finding) for finding in plan.findings]
+        return plan
+
+    async def _commit(self) -> None:
+        seen_ns, self._changed_ns = self._changed_ns, 0
+        plan = self._source.make_plan()
+        before = self.status.nr_commits
+        self.status.notes = [str(finding) for finding in plan.findings]  # a rejection takes their place
+        await self._supervisor.commit(plan)
+        if self.status.nr_commits != before:
+            self.status.last_commit_ns["from_change_seen"] = time.monotonic_ns() - seen_ns
+            self._last_good = plan
+
+    def _observe(self) -> None:
+        """Shadow mode: what would be in force."""
+        if self.status.state == State.OBSERVING and not self._changed_ns:
+            return
+        self._changed_ns = 0
+        self.status.plan = self._last_good = self._source.make_plan()
+        self.status.notes = [str(finding) for finding in self.status.plan.findings]
+        self.status.state, self.status.reason = State.OBSERVING, "mode observe: nothing is attached"
+
+    def _note(self, error: TemperError) -> None:
+        findings = error.findings if isinstance(error, InvalidInput) else (error,)
+        self.status.notes = [f"kept the last good plan: {finding}" for finding in findings]

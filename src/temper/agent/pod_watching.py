@@ -1,0 +1,48 @@
+"""inotify for `temper agent`: the directories in which pods' cgroups appear, and the local switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from asyncinotify import Inotify, Mask
+
+from temper.agent.events import event
+from temper.agent.watching import CGROUP_MASK, FILE_MASK, Directories
+from temper.node.run_dir import RunDir
+
+
+class PodWatcher:
+    """Tells of changes. parents() gives the directories that matter now."""
+
+    def __init__(
+        self,
+        *,
+        run_dir: RunDir,
+        parents: Callable[[], Collection[Path]],
+        on_change: Callable[[], None],
+        on_switch: Callable[[], None],
+    ) -> None:
+        self._run_dir = run_dir
+        self._parents = parents
+        self._on_change = on_change
+        self._on_switch = on_switch
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        with Inotify() as inotify:
+            inotify.add_watch(self._run_dir.root, FILE_MASK)
+            directories = Directories(inotify, CGROUP_MASK)
+            directories.follow(self._parents())
+            self._on_change()  # what came before these watches
+            async for seen in inotify:
+                if seen.mask & Mask.Q_OVERFLOW:
+                    event("inotify_overflow")
+                    self._on_switch()
+                elif seen.path == self._run_dir.switch:
+                    self._on_switch()
+                    continue
+                elif not directories.has(seen.watch):
+                    continue
+                directories.follow(self._parents())
+                self._on_change()

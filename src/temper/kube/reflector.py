@@ -1,0 +1,137 @@
+"""A copy of some of the API's objects, kept by one paged list and then a watch.
+
+The watch goes on from where it ended, after a disconnect too; only a version that the server has forgotten (410) and
+a slow clock (`relist_s`: a lost event heals) bring a new list. Trouble is waited out, longer each time and with jitter,
+so that a thousand nodes don't ask at once when the server returns; the copy stays as it was. Nothing here ends by
+itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2 as httpx
+from lightkube.core.generic_client import BasicRequest
+
+from temper.kube.client import REQUEST_TIMEOUT_S, TROUBLES, Client, describe, is_gone, retry_after_s, watch
+
+PAGE = 500
+# The server ends each watch after this long, and sends a bookmark each minute, so silence means a dead connection.
+WATCH_S = (240, 300)
+SILENCE_S = 100.0
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 30.0
+# A server (or a balancer) that ends watches at once is not asked more often than this.
+LEAST_PACE_S = 1.0
+SPREAD = 0.2
+
+
+class Reflector:
+    """The objects of one kind that a field selector chooses.
+
+    objects: uid -> object. synced: a complete list has been had, so `objects` is the truth of some moment.
+    trouble: why it can't be brought up to date just now; empty while the watch stands.
+    heard_ns: CLOCK_MONOTONIC of the last event, for the kill switch's stopwatch. nr_requests: lists and watches.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Any,
+        *,
+        fields: str,
+        on_change: Callable[[], None],
+        relist_s: Callable[[], float],
+        namespace: str | None = None,
+    ) -> None:
+        self.objects: dict[str, Any] = {}
+        self.synced = False
+        self.trouble = ""
+        self.heard_ns = 0
+        self.nr_requests = 0
+        self._client = client
+        self._resource = resource
+        self._fields = fields
+        self._namespace = namespace
+        self._on_change = on_change
+        self._relist_s = relist_s
+        self._version: str | None = None
+        self._list_again_at = 0.0
+        self._wait_s = FIRST_WAIT_S
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            started = time.monotonic()
+            try:
+                if self._version is None or started >= self._list_again_at:
+                    await self._list()
+                await self._watch()
+            except TROUBLES as error:
+                await self._bear(error)
+            else:
+                await asyncio.sleep(max(0.0, LEAST_PACE_S - (time.monotonic() - started)))
+
+    def _request(self, parameters: dict[str, str], *, is_watch: bool) -> BasicRequest:
+        self.nr_requests += 1
+        return self._client.prepare_request(
+            "list",
+            self._resource,
+            namespace=self._namespace,
+            watch=is_watch,
+            params={"fieldSelector": self._fields, **parameters},
+        )
+
+    async def _list(self) -> None:
+        """All pages, then one change: the copy is never half old and half new."""
+        pages = self._client.list(self._request({"limit": str(PAGE)}, is_watch=False))
+        objects = {found.metadata.uid: found async for found in pages}
+        self._version = pages.resourceVersion
+        self._list_again_at = time.monotonic() + self._relist_s() * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
+        self._recover()
+        if objects != self.objects or not self.synced:
+            self.objects, self.synced = objects, True
+            self._tell()
+
+    async def _watch(self) -> None:
+        assert self._version is not None  # noqa: S101 - there was a list
+        seconds = random.randint(*WATCH_S)  # noqa: S311 - spreads the load, guards nothing
+        parameters = {"resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+        request = self._request(parameters, is_watch=True)
+        request.timeout = httpx.Timeout(REQUEST_TIMEOUT_S, read=SILENCE_S)
+        async for kind, found in watch(self._client, request):
+            self._version = found.metadata.resourceVersion
+            self._recover()
+            if kind != "BOOKMARK":
+                self._apply(kind, found)
+
+    def _apply(self, kind: str, found: Any) -> None:
+        if kind == "DELETED":
+            self.objects.pop(found.metadata.uid, None)
+        else:
+            self.objects[found.metadata.uid] = found
+        self._tell()
+
+    def _tell(self) -> None:
+        self.heard_ns = time.monotonic_ns()
+        self._on_change()
+
+    def _recover(self) -> None:
+        self._wait_s = FIRST_WAIT_S
+        if self.trouble:
+            self.trouble = ""
+            self._on_change()
+
+    async def _bear(self, error: BaseException) -> None:
+        """Remember the trouble, and wait it out."""
+        if is_gone(error):
+            self._version = None
+        else:
+            self.trouble = describe(error)
+        wait_s = max(self._wait_s, min(LONGEST_WAIT_S, retry_after_s(error)))
+        self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
+        await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311
