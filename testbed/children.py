@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 PR_SET_PDEATHSIG = 1
@@ -26,13 +26,6 @@ def start(argv: Sequence[str], log: int, *, keep: Sequence[HasFileno | int] = ()
 
     keep: descriptors that the program inherits. The kernel kills it when this process dies.
     """
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
     fds = [one if isinstance(one, int) else one.fileno() for one in keep]
     return subprocess.Popen(
         argv,
@@ -40,9 +33,29 @@ def start(argv: Sequence[str], log: int, *, keep: Sequence[HasFileno | int] = ()
         stdout=log,
         stderr=log,
         pass_fds=fds,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 (no threads here)
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509 (no threads here)
         start_new_session=True,
     )
+
+
+def start_command(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a command of the user's on this terminal, with this environment; it dies with this process too."""
+    return subprocess.Popen(
+        argv,
+        env=environment,
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509 (no threads here)
+    )
+
+
+def _die_with_parent() -> Callable[[], None]:
+    parent = os.getpid()
+
+    def prepare() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -63,9 +63,30 @@ def install() -> None:
             "packages are installed on Debian 12 and 13 only; on this system install these by hand: "
             f"{' '.join(PROGRAMS)} virtiofsd clang (19 or newer) libbpf's headers (1.4 or newer)"
         )
-    names = packages(release)
     if os.geteuid() != 0:
         raise TestbedError(f"packages are missing: run `sudo {Path(__file__).parent / 'setup'}` once")
+    _install(packages(release), release)
+
+
+def ensure_openssl() -> None:
+    """What the cluster's certificates are made with; ca-certificates brings it, so it is nearly always there."""
+    if shutil.which("openssl") is None:
+        _install_on_debian("openssl")
+
+
+def install_go() -> None:
+    """Go for the cluster's programs. Not among `packages`: only cluster tests need it, and many machines have one."""
+    _install_on_debian("golang-go")
+
+
+def _install_on_debian(name: str) -> None:
+    release = codename()
+    if os.geteuid() != 0 or release not in {"bookworm", "trixie"}:
+        raise TestbedError(f"{name} is missing: install it (as root)")
+    _install([name], release)
+
+
+def _install(names: list[str], release: str) -> None:
     options: list[str] = []
     target: list[str] = []
     if release == "bookworm":
@@ -75,7 +96,8 @@ def install() -> None:
     run_tool(["apt-get", *options, "update"], "setup: reading the package index")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", *options, "install", "-y", "--no-install-recommends", *target, *names]
-    run_tool(command, f"setup: installing {len(names)} packages", env=environment)
+    what = f"{len(names)} packages" if len(names) > 1 else names[0]
+    run_tool(command, f"setup: installing {what}", env=environment)
 
 
 def _with_backports() -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import apt, btf, cache, disks
+from testbed import apt, btf, cache, disks, initramfs
 from testbed.progress import TestbedError, run_tool
 
 SUITE = "trixie-backports"
@@ -81,6 +81,18 @@ def get(wanted: str) -> Kernel:
             "kernels", _entry_name(wanted), lambda folder: _fetch(folder, index, packages, wanted), keep=8
         )
     return _ready(kept)
+
+
+def require(kernel: Kernel, module: str, config: str, option: str) -> None:
+    """Raise TestbedError unless this kernel has a driver, as a module or built in."""
+    if initramfs.with_dependencies(kernel.modules, (module,)):
+        return
+    known = kernel.modules / "config"
+    if not (known.is_file() and f"\n{config}=y\n" in known.read_text()):
+        raise TestbedError(
+            f"{option} needs {module}, which kernel {kernel.release} has neither as a module nor built in ({config}): "
+            "take another kernel, the newest for instance"
+        )
 
 
 def _entry_name(version: str) -> str:

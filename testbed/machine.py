@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from testbed import cache, children
+from testbed import cache, children, network
 from testbed.initramfs import build
 from testbed.progress import TestbedError, run_tool, say
 
@@ -55,12 +55,18 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the guest's hardware is like. memory_mib: its RAM. append: more words for the kernel's command line."""
+    """What the guest's hardware is like.
+
+    memory_mib: its RAM. append: more words for the kernel's command line. network: whether it has one, and
+    forwards: the guest's ports that this machine's loopback leads to.
+    """
 
     topology: Topology
     memory_mib: int
     clock: Clock
     append: str = ""
+    network: bool = False
+    forwards: tuple[int, ...] = ()
 
 
 def qemu_version() -> tuple[int, ...]:
@@ -140,6 +146,8 @@ def command_line(shape: Shape, *, kvm: bool, image: Path, disks: list[Path], fds
     # Without an ioeventfd a write is done when the guest's instruction is: it takes no guest time.
     argv += ["-device", "virtio-serial-pci,ioeventfd=off"]
     argv += ["-chardev", f"socket,id=job,fd={fds['job']}", "-device", "virtserialport,chardev=job,nr=1,name=job"]
+    if shape.network:
+        argv += network.arguments(shape.forwards)
     if "share" in fds:
         argv += ["-chardev", f"socket,id=share,fd={fds['share']}"]
         argv += ["-device", "vhost-user-fs-pci,chardev=share,tag=share"]

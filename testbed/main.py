@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
-from testbed import host, image, initramfs, kernels, machine, product
+from testbed import host, image, initramfs, kernels, machine, network, product
 from testbed.progress import TestbedError, be_quiet, say
 from testbed.session import Session, Stopped, stop_on_signals
 
@@ -21,6 +22,7 @@ examples:
   testbed/run --share out -- sh -c 'temper status --json >/share/status.json'
   testbed/run --topology 2,2,2 -- lscpu -e             8 cpus: 2 sockets of 2 cores of 2 threads
   testbed/run --clock virtual -- python3 -m pytest tests/kernel
+  testbed/run --network --forward 9100 -- python3 -m http.server 9100
   testbed/run --kernel ./linux/arch/x86/boot/bzImage -- dmesg
 
 exit status: the command's; 124 when --timeout ended it; 125 when the test bed failed or
@@ -50,6 +52,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--timeout", type=float, default=600.0, metavar="S", help="seconds of wall time (default: 600; 0: no end)")
     add("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     add("--console", type=Path, metavar="FILE", help="keep the kernel's console output in this file")
+    add("--network", action="store_true", help=f"a network: this machine's loopback is {network.HOST_ADDRESS} there")
+    add("--forward", type=_port, action="append", default=[], metavar="PORT",
+        help="lead a free port of this machine's loopback to this one of the guest; may be repeated")  # fmt: skip
+    add("--forwards", type=Path, metavar="FILE", help='write {"guest port": host port, ...} before the guest boots')
     add("--quiet", action="store_true", help="say nothing about progress")
     add("command", nargs="+", metavar="COMMAND", help="the command and its arguments, after --")
     options = parser.parse_args(argv)
@@ -59,6 +65,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--cpus must be 1 or more")
     if options.share and options.share.exists() and not options.share.is_dir():
         parser.error(f"--share {options.share}: not a folder")
+    if options.forward and not options.network:
+        parser.error("--forward needs --network")
+    if options.forwards and not options.forward:
+        parser.error("--forwards needs --forward")
     options.topology = options.topology or machine.Topology(1, options.cpus or 2, 1)
     return options
 
@@ -71,6 +81,12 @@ def _topology(text: str) -> machine.Topology:
     if min(sockets, cores, threads) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: each number must be 1 or more")
     return machine.Topology(sockets, cores, threads)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}: a port from 1 to 65535 is wanted")
+    return int(text)
 
 
 def _memory(text: str) -> int:
@@ -87,17 +103,15 @@ def run(options: argparse.Namespace) -> int:
     root = image.get()
     kernel = kernels.get(options.kernel)
     disks = [root.disk, kernel.disk, product.packages_disk(root), product.product_disk(root)]
-    shape = machine.Shape(options.topology, options.memory, machine.Clock(options.clock), options.append)
+    shape = _shape(options)
     kvm = shape.clock is machine.Clock.WALL and machine.kvm_works(kernel.image, root.busybox)
-    job = {
-        "job.py": (HERE / "guest/job.py").read_bytes(),
-        "argv": b"".join(os.fsencode(word) + b"\0" for word in options.command),
-    }
-    if options.share:
-        job["share"] = b""
-    modules = initramfs.with_dependencies(kernel.modules, kernels.GUEST_MODULES)
-    initrd = initramfs.build((HERE / "guest/init").read_bytes(), root.busybox, modules, job)
-    session = Session(shape, options.timeout)
+    wanted: tuple[str, ...] = kernels.GUEST_MODULES
+    if options.network:
+        kernels.require(kernel, network.MODULE, network.CONFIG, "--network")
+        wanted += (network.MODULE,)
+    modules = initramfs.with_dependencies(kernel.modules, wanted)
+    initrd = initramfs.build((HERE / "guest/init").read_bytes(), root.busybox, modules, _job(options))
+    session = Session(shape, options.timeout, lambda ports: tell_forwards(ports, options.forwards))
     shared = options.share.resolve() if options.share else None
     if shared:
         shared.mkdir(parents=True, exist_ok=True)
@@ -106,6 +120,40 @@ def run(options: argparse.Namespace) -> int:
     finally:
         if options.console:
             options.console.write_bytes(os.pread(session.console, 1 << 26, 0))
+
+
+def _shape(options: argparse.Namespace) -> machine.Shape:
+    return machine.Shape(
+        options.topology,
+        options.memory,
+        machine.Clock(options.clock),
+        options.append,
+        options.network,
+        tuple(dict.fromkeys(options.forward)),
+    )
+
+
+def _job(options: argparse.Namespace) -> dict[str, bytes]:
+    """What the guest's first programs find in /job."""
+    job = {
+        "job.py": (HERE / "guest/job.py").read_bytes(),
+        "argv": b"".join(os.fsencode(word) + b"\0" for word in options.command),
+    }
+    if options.share:
+        job["share"] = b""
+    if options.network:
+        job["network"] = network.SETUP.encode()
+    return job
+
+
+def tell_forwards(ports: dict[int, int], file: Path | None) -> None:
+    """Say which port leads where, and write it whole or not at all."""
+    for guest, host_port in ports.items():
+        say(f"127.0.0.1:{host_port} leads to the guest's port {guest}")
+    if file:
+        new = file.with_name(f".{file.name}.new")
+        new.write_text(json.dumps(ports) + "\n")
+        new.replace(file)
 
 
 def main() -> int:

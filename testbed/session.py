@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from testbed import children, machine, share
+from testbed import children, machine, network, share
+from testbed.monitor import Monitor
 from testbed.progress import TestbedError, say, tail
 
 READY, STDOUT, STDERR, EXIT = range(4)  # as in guest/job.py
@@ -39,10 +40,12 @@ class Session:
     """A guest that has started.
 
     timeout_s: how long the job may take, boot included; 0 is for ever. Its clock is the host's.
+    on_forwards: told guest port -> host port as soon as QEMU listens, before the guest has booted.
     """
 
     shape: machine.Shape
     timeout_s: float
+    on_forwards: Callable[[dict[int, int]], None] = lambda _: None
     console: int = field(default_factory=lambda: os.memfd_create("console"))
     log: int = field(default_factory=lambda: os.memfd_create("log"))
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -53,7 +56,7 @@ class Session:
         """Boot, pass the output on, and return the job's exit status; every child is gone afterwards."""
         try:
             job, monitor = self._start(image=image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
-            return self._follow(job, monitor)
+            return self._follow(job, self._greet(monitor))
         finally:
             for process in reversed(self.processes):
                 children.stop(process)
@@ -86,7 +89,19 @@ class Session:
         os.close(initrd_file)
         return job, monitor
 
-    def _follow(self, job: socket.socket, monitor: socket.socket) -> int:
+    def _greet(self, connection: socket.socket) -> Monitor:
+        try:
+            monitor = Monitor(connection)
+        except (TestbedError, OSError) as error:
+            raise TestbedError(f"QEMU did not start\n{self.evidence()}") from error
+        if self.shape.forwards:
+            ports = network.mapping(told := monitor.human("info usernet"))
+            if ports.keys() != set(self.shape.forwards):
+                raise TestbedError(f"QEMU does not tell where its forwards begin:\n{told}")
+            self.on_forwards(ports)
+        return monitor
+
+    def _follow(self, job: socket.socket, monitor: Monitor) -> int:
         started = time.monotonic()
         poll = select.poll()
         poll.register(job, select.POLLIN)
@@ -112,7 +127,7 @@ class Session:
             if status is not None:
                 return status
 
-    def _frames(self, job: socket.socket, monitor: socket.socket) -> int | None:
+    def _frames(self, job: socket.socket, monitor: Monitor) -> int | None:
         """Handle every whole frame; the exit status if it has come."""
         while len(self.buffer) >= 5:
             channel, length = self.buffer[0], int.from_bytes(self.buffer[1:5], "little")
@@ -140,24 +155,15 @@ class Session:
         return "\n".join(shown)
 
 
-def quicken(monitor: socket.socket) -> None:
+def quicken(monitor: Monitor) -> None:
     """Give QEMU's virtual clock a deadline every 0.1 ms, by a timer whose interrupt the guest has masked.
 
     Under this clock the cpus run in turn, each until the next deadline; see docs/testbed.md.
     """
-    lines = monitor.makefile("rw")
-    json.loads(lines.readline())  # the greeting
-    commands: list[dict[str, object]] = [{"execute": "qmp_capabilities"}]
     for port, value in PIT_WRITES:
-        line = f"o /b {port:#x} {value:#x}"
-        commands.append({"execute": "human-monitor-command", "arguments": {"command-line": line}})
-    for command in commands:
-        lines.write(json.dumps(command) + "\n")
-        lines.flush()
-        while "event" in (answer := json.loads(lines.readline())):
-            pass
-        if answer.get("return") not in ({}, ""):
-            raise TestbedError(f"QEMU refused {command}: {answer}")
+        command = f"o /b {port:#x} {value:#x}"
+        if told := monitor.human(command):
+            raise TestbedError(f"QEMU refused {command}: {told}")
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -43,7 +43,8 @@ def prepare() -> None:
             file.write(f"+{controller}")
     with open("/proc/sys/kernel/hostname", "w") as file:  # noqa: PTH123
         file.write("guest")
-    os.spawnv(os.P_WAIT, "/usr/bin/ip", ["ip", "link", "set", "lo", "up"])  # noqa: S606 (no shell is wanted)
+    network = ["-batch", f"{HERE}/network"] if os.path.exists(f"{HERE}/network") else ["link", "set", "lo", "up"]  # noqa: PTH110
+    os.spawnv(os.P_WAIT, "/usr/bin/ip", ["ip", *network])  # noqa: S606 (no shell is wanted)
 
 
 def start(argv: list[bytes], out: int, err: int) -> int:
