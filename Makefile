@@ -63,8 +63,12 @@ kernel: build ## kernel tests, in the guest: the newest kernel, and machines tha
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
+.PHONY: cluster
+cluster: build ## cluster tests: a real API server here, the agent in a guest
+	testbed/cluster -- $(BIN)/python -m pytest -p no:cacheprovider tests/cluster
+
 .PHONY: test
-test: lint unit kernel ## everything CI runs
+test: lint unit kernel cluster ## everything CI runs
 
 .PHONY: demo
 demo: build ## stock against Temper, on a real kernel, with real memcached

@@ -9,32 +9,9 @@ from pathlib import Path
 import pytest
 from tests.kernel.harness import cgroups, direct, kernel, load
 from tests.kernel.harness.temper import RUN, Agent
+from tests.measured import measured, pytest_configure, pytest_terminal_summary  # noqa: F401 - pytest finds them here
 
-MEASURED = pytest.StashKey()
 LEAVING_S = 20.0
-
-
-def pytest_configure(config):
-    """Figures are gathered while the tests run."""
-    config.stash[MEASURED] = []
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """What was measured, for people: figures of a slow guest, to compare with each other only."""
-    if config.stash[MEASURED]:
-        terminalreporter.section("measured")
-        for what, figure in config.stash[MEASURED]:
-            terminalreporter.line(f"{figure:>12}  {what}")
-
-
-@pytest.fixture
-def measured(request):
-    """measured(what, seconds): show it when all tests are done."""
-
-    def keep(what, seconds):
-        request.config.stash[MEASURED].append((what, f"{seconds * 1e3:.1f} ms"))
-
-    return keep
 
 
 @pytest.fixture

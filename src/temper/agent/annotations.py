@@ -7,6 +7,7 @@ written at once, changed counts at most once per interval; what can't be written
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -94,16 +95,13 @@ class Reporter:
             event("annotations_not_written", reason=describe(error))
 
     async def _hold_back(self) -> None:
-        """Changed counts can wait; a changed status can't."""
+        """Changed counts wait for the interval's end; a changed status doesn't. Then everything is compared anew."""
         until = time.monotonic() + self._settings().kubernetes.annotate_interval_s
         while (left_s := until - time.monotonic()) > 0 and self._status() == self._written_status:
-            try:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await self._changed.wait()
-            except TimeoutError:
-                return
-            if self._status() == self._written_status:
-                self._changed.clear()
         self._changed.set()
 
     async def _write_until_done(self) -> None:

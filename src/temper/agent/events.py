@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-_kept: list[tuple[str, str, dict[str, Any]]] = []
+_kept: list[tuple[str, str, str, dict[str, Any]]] = []
 _loggers: list[Any] = []  # one, once loaded
 
 
@@ -38,14 +38,23 @@ def load() -> None:
 
 def event(name: str, **details: Any) -> None:
     """Log one event that a person may need later."""
+    _keep("info", name, details)
+
+
+def warning(name: str, **details: Any) -> None:
+    """Log one event that a person should look into."""
+    _keep("warning", name, details)
+
+
+def _keep(level: str, name: str, details: dict[str, Any]) -> None:
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e3):03d}Z"
-    _kept.append((name, stamp, details))
+    _kept.append((level, name, stamp, details))
     flush()
 
 
 def flush() -> None:
     """Write what was kept, if the library is there."""
     while _loggers and _kept:
-        name, stamp, details = _kept.pop(0)
-        _loggers[0].info(name, timestamp=stamp, **details)
+        level, name, stamp, details = _kept.pop(0)
+        getattr(_loggers[0], level)(name, timestamp=stamp, **details)

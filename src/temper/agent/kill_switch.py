@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from temper.plan.pods import ANNOTATION_PREFIXES
+from temper.plan.pods import SWITCH_ANNOTATIONS
 from temper.settings.quoting import quoted
 
-ANNOTATIONS = tuple(f"{prefix}safe-mode-requested" for prefix in ANNOTATION_PREFIXES)
+ANNOTATIONS = SWITCH_ANNOTATIONS
 
 _OFF = "false"
 _ON = "true"

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from temper.agent.breaker import Breaker
 from temper.agent.events import event
 from temper.agent.events import load as load_log
 from temper.agent.source import Options, Source
@@ -30,6 +31,7 @@ STATS_S = 5.0
 class Agent:
     """One loop over one supervisor.
 
+    on_hangup: what SIGHUP does instead of planning anew.
     on_status: called after each pass with the status, when it may have changed. Must not raise, nor wait.
     """
 
@@ -39,6 +41,7 @@ class Agent:
         options: Options,
         spawned: Spawned | None = None,
         on_status: Callable[[Status], None] = lambda _: None,
+        on_hangup: Callable[[], None] | None = None,
     ) -> None:
         self.status = Status(agent_pid=os.getpid())
         self._source = source
@@ -46,8 +49,12 @@ class Agent:
         self._run_dir = RunDir(options.run_root)
         self._publisher = Publisher(self._run_dir)
         self._on_status = on_status
+        self._on_hangup = on_hangup
         self._wake = asyncio.Event()
-        self._supervisor = Supervisor(self.status, deadman_ms=options.deadman_ms, on_news=self._wake.set)
+        self._breaker = Breaker()
+        self._supervisor = Supervisor(self.status, self._breaker, deadman_ms=options.deadman_ms, on_news=self._wake.set)
+        self._set_breaker()
+        source.bind(self.changed, self._wake.set)
         self._stop = False
         self._changed_ns = 0  # when the oldest change not yet planned was seen; 0: none
         self._spawned = spawned  # an engine started before this was imported
@@ -63,7 +70,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._request_stop)
-        loop.add_signal_handler(signal.SIGHUP, self.changed)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup or self.changed)
         watcher: asyncio.Task[None] | None = None
         why = "agent stopped"
         try:
@@ -84,6 +91,17 @@ class Agent:
             self._publish()
             load_log()
 
+    def adopt(self, options: Options) -> None:
+        """Go on with other options, in as far as they matter to a running loop, and plan anew."""
+        self._options = options
+        self._set_breaker()
+        self.changed()
+
+    def _set_breaker(self) -> None:
+        given = self._options
+        self._breaker.most_losses, self._breaker.most_ejections = given.most_losses, given.most_ejections
+        self._breaker.window_s = given.window_s
+
     def changed(self) -> None:
         """Something that the plan is made of may have changed."""
         self._changed_ns = self._changed_ns or time.monotonic_ns()
@@ -94,13 +112,14 @@ class Agent:
         self._wake.set()
 
     def _publish(self) -> None:
+        self.status.api_trouble = self._source.trouble()
         self._publisher.publish(self.status)
         self._on_status(self.status)
 
     async def _watch(self) -> None:
         """Log and watch for ever. The log's library is imported in a thread, for the loop must beat meanwhile."""
         await asyncio.to_thread(load_log)
-        await self._source.watch(self.changed, self._wake.set)
+        await self._source.watch()
 
     async def _loop(self, watcher: asyncio.Task[None]) -> None:
         next_stats_s = time.monotonic() + STATS_S
@@ -143,7 +162,9 @@ class Agent:
         reason = self._safe_mode_reason()
         if reason is not None:
             if self.status.state != State.SAFE_MODE or self.status.reason != reason or self._supervisor.attached:
-                await self._supervisor.stand_down(reason, heard_ns=self._source.switch_heard_ns())
+                # The source's stopwatch says nothing of the local switch: it may have run for days.
+                local = self._run_dir.safe_mode_reason() is not None
+                await self._supervisor.stand_down(reason, heard_ns=0 if local else self._source.switch_heard_ns())
             return
         await self._supervisor.check()
         if waiting := self._source.not_ready():

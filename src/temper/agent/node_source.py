@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from temper.agent.events import event
 from temper.agent.kill_switch import is_unclear, why_engaged
+from temper.agent.live_settings import LiveSettings
 from temper.kube import resources
 from temper.kube.client import Client
 from temper.kube.pods import from_api
@@ -32,7 +33,6 @@ from temper.plan.pod_tiers import Decision, decide
 from temper.plan.pods import Pod
 from temper.plan.tiers import Tier
 from temper.plan.workloads import Workload
-from temper.settings.agent import AgentSettings
 
 
 class PodView(NamedTuple):
@@ -49,7 +49,7 @@ class PodView(NamedTuple):
 class NodeSource:
     """A `Source`. settings(): those in force now. InvalidInput or Refused when the cgroup tree can't be used."""
 
-    def __init__(self, settings: Callable[[], AgentSettings], client: Client, run_dir: RunDir) -> None:
+    def __init__(self, settings: LiveSettings, client: Client, run_dir: RunDir) -> None:
         self._settings = settings
         self._run_dir = run_dir
         now = settings()
@@ -101,12 +101,20 @@ class NodeSource:
         self.views = self._look(machine)
         return make_plan(_without_held(machine, self.views), [_workload(view) for view in self.views])
 
-    async def watch(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
-        """The pod cgroups and the local switch. The API server is watched from the start, by `follow`."""
+    def bind(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
+        """Whom to tell."""
         self._on_change, self._on_switch = on_change, on_switch
+
+    async def watch(self) -> None:
+        """The pod cgroups, the settings' file and the local switch. The API server is watched by `follow`."""
         watching = await asyncio.to_thread(importlib.import_module, "temper.agent.pod_watching")
         await watching.PodWatcher(
-            run_dir=self._run_dir, parents=self._pod_cgroups.parents, on_change=on_change, on_switch=on_switch
+            run_dir=self._run_dir,
+            parents=self._pod_cgroups.parents,
+            on_change=self._on_change,
+            on_switch=self._on_switch,
+            settings_file=self._settings.sources.file,
+            on_settings=self._settings.reload,
         ).run()
 
     # ---- what the API server tells ----
@@ -190,6 +198,11 @@ def _workload(view: PodView) -> Workload:
     return Workload(view.pod.key, tier, ids, request, f"pod {view.pod.key}")
 
 
+def layer_of(view: PodView) -> str:
+    """The name of the layer that a pod belongs to: its tier's, but for one that holds cpus."""
+    return _workload(view).layer
+
+
 def _without_held(machine: Machine, views: Collection[PodView]) -> Machine:
     """The cpus that may be given away. A machine whose cpus are all held is left as it is."""
     held: set[int] = set().union(*(view.held for view in views))
@@ -204,7 +217,7 @@ def describe(view: PodView) -> dict[str, Any]:
         "uid": view.pod.uid,
         "tier": view.decision.tier.value if view.decision.tier else "system",
         "reason": view.decision.reason,
-        "layer": _workload(view).layer,
+        "layer": layer_of(view),
         "request_millicpu": view.request_millicpu,
         "limit_millicpu": view.limit_millicpu,
         "held_cpus": sorted(view.held),

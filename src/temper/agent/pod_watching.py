@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from asyncinotify import Inotify, Mask
+from asyncinotify import Inotify, Mask, Watch
 
 from temper.agent.events import event
 from temper.agent.watching import CGROUP_MASK, FILE_MASK, Directories
@@ -22,16 +22,21 @@ class PodWatcher:
         parents: Callable[[], Collection[Path]],
         on_change: Callable[[], None],
         on_switch: Callable[[], None],
+        settings_file: Path | None,
+        on_settings: Callable[[], None],
     ) -> None:
         self._run_dir = run_dir
         self._parents = parents
         self._on_change = on_change
         self._on_switch = on_switch
+        self._settings_file = settings_file
+        self._on_settings = on_settings
 
     async def run(self) -> None:
         """Until cancelled."""
         with Inotify() as inotify:
             inotify.add_watch(self._run_dir.root, FILE_MASK)
+            settings = self._watch_settings(inotify)
             directories = Directories(inotify, CGROUP_MASK)
             directories.follow(self._parents())
             self._on_change()  # what came before these watches
@@ -42,7 +47,20 @@ class PodWatcher:
                 elif seen.path == self._run_dir.switch:
                     self._on_switch()
                     continue
+                elif settings is not None and seen.watch is settings:
+                    self._on_settings()
+                    continue
                 elif not directories.has(seen.watch):
                     continue
                 directories.follow(self._parents())
                 self._on_change()
+
+    def _watch_settings(self, inotify: Inotify) -> Watch | None:
+        """The file's folder: the kubelet changes a mounted ConfigMap by turning a link beside it."""
+        if self._settings_file is None:
+            return None
+        try:
+            return inotify.add_watch(self._settings_file.absolute().parent, FILE_MASK)
+        except OSError as error:
+            event("inotify_refused", path=str(self._settings_file.parent), reason=error.strerror)
+            return None

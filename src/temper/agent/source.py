@@ -10,7 +10,15 @@ from typing import Protocol
 from temper.node.cgroups import DEFAULT_ROOT
 from temper.node.run_dir import RunDir
 from temper.plan.layers import Plan
-from temper.settings.defaults import DEADMAN_MS, LONGEST_WAIT_MS, QUIET_MS, RESYNC_S
+from temper.settings.defaults import (
+    DEADMAN_MS,
+    LONGEST_WAIT_MS,
+    MOST_EJECTIONS,
+    MOST_LOSSES,
+    QUIET_MS,
+    RESYNC_S,
+    WINDOW_S,
+)
 
 
 @dataclass(slots=True)
@@ -20,6 +28,7 @@ class Options:
     deadman_ms: no beat for this long and the scheduler leaves by itself.
     quiet_s, longest_wait_s: changes are put in force when none has come for the first, or after the second at latest.
     resync_s: without any event everything is looked at this often.
+    most_losses, most_ejections, window_s: of the crash-loop breaker.
     enforce: attach; otherwise only plan and publish.
     stay_refused: go on, and say so, where this machine can't be attached; otherwise end with Refused.
     """
@@ -28,6 +37,9 @@ class Options:
     quiet_s: float = QUIET_MS / 1e3
     longest_wait_s: float = LONGEST_WAIT_MS / 1e3
     resync_s: float = RESYNC_S
+    most_losses: int = MOST_LOSSES
+    most_ejections: int = MOST_EJECTIONS
+    window_s: float = WINDOW_S
     enforce: bool = True
     stay_refused: bool = False
     cgroup_root: Path = DEFAULT_ROOT
@@ -46,8 +58,14 @@ class Source(Protocol):
     def switch_heard_ns(self) -> int:
         """CLOCK_MONOTONIC of when the switch was last heard to move; 0 when unknown. Starts the stopwatch."""
 
+    def trouble(self) -> str:
+        """Why what plans are made of can't be brought up to date just now; empty while it can."""
+
     def make_plan(self) -> Plan:
         """The plan as of now, of everything that changed. InvalidInput or Refused when there can be none."""
 
-    async def watch(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
-        """For ever: tell of changes, and of a switch that was moved. Its imports must not hold up the loop."""
+    def bind(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
+        """Whom to tell of changes, and of a switch that was moved. Called once, before anything else."""
+
+    async def watch(self) -> None:
+        """For ever: look out for both. Its imports must not hold up the loop."""

@@ -25,6 +25,8 @@ class FileSource:
         self._options = options
         self._file: WorkloadsFile = load(workloads)
         self._fresh = True  # not yet planned with
+        self._on_change: Callable[[], None] = lambda: None
+        self._on_switch: Callable[[], None] = lambda: None
 
     def not_ready(self) -> str:
         """A file is there or it isn't; nothing to wait for."""
@@ -38,6 +40,10 @@ class FileSource:
         """Never."""
         return 0
 
+    def trouble(self) -> str:
+        """A file can always be read, or make_plan says why not."""
+        return ""
+
     def make_plan(self) -> Plan:
         """From the file as it is now, and the cgroups and cpus that there are now."""
         if not self._fresh:
@@ -46,7 +52,11 @@ class FileSource:
         cgroups, machine = Cgroups(self._options.cgroup_root), read_machine()
         return make_plan(machine, snapshot(self._file, cgroups, machine))
 
-    async def watch(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
+    def bind(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
+        """Whom to tell."""
+        self._on_change, self._on_switch = on_change, on_switch
+
+    async def watch(self) -> None:
         """The file, the cgroups that its rules are about, and the local switch."""
         watching = await asyncio.to_thread(importlib.import_module, "temper.agent.watching")
         await watching.Watcher(
@@ -54,6 +64,6 @@ class FileSource:
             run_dir=RunDir(self._options.run_root),
             cgroup_root=self._options.cgroup_root,
             rules=lambda: self._file.rules,
-            on_change=on_change,
-            on_switch=on_switch,
+            on_change=self._on_change,
+            on_switch=self._on_switch,
         ).run()

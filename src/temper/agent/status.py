@@ -31,8 +31,10 @@ class Status:
     generation: int = 0
     nr_commits: int = 0
     nr_losses: int = 0
+    nr_ejections: int = 0
     nr_stand_downs: int = 0
     plan: Plan | None = None
+    api_trouble: str = ""
     notes: list[str] = field(default_factory=list)
     timings_ns: dict[str, int] = field(default_factory=dict)
     last_commit_ns: dict[str, int] = field(default_factory=dict)

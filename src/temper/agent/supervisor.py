@@ -39,6 +39,7 @@ class Supervisor:
     def __init__(
         self,
         status: Status,
+        breaker: Breaker,
         *,
         deadman_ms: int,
         on_news: Callable[[], None],
@@ -48,7 +49,7 @@ class Supervisor:
         self._on_news = on_news
         self._deadman_ms = deadman_ms
         self._root = sched_ext_root
-        self._breaker = Breaker()
+        self._breaker = breaker
         self._client: EngineClient | None = None
         self._plan: Plan | None = None
         self._retry_at_s = 0.0
@@ -233,6 +234,7 @@ class Supervisor:
             return
         wait_s = self._breaker.lost(time.monotonic(), ejected=ejected)
         self.status.nr_losses += 1
+        self.status.nr_ejections += ejected
         self.status.state = State.EJECTED if ejected else State.DETACHED
         self._latched = wait_s is None
         self._retry_at_s = time.monotonic() + (wait_s or 0.0)

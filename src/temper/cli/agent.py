@@ -26,10 +26,11 @@ def agent(**given: Any) -> None:
       temper agent --node-name "$(hostname)" --mode observe   plan and publish, attach nothing
       NODE_NAME=worker-1 temper agent --set kubernetes.kubeconfig=/etc/kubernetes/agent.conf
     """
-    from temper.settings.agent import Mode, load
+    from temper.agent.live_settings import LiveSettings
+    from temper.settings.agent import Mode
 
-    settings = load(sources(**given), needs_node_name=True).settings
-    if settings.mode is Mode.ENFORCE and os.geteuid() != 0:
+    settings = LiveSettings(sources(**given))
+    if settings().mode is Mode.ENFORCE and os.geteuid() != 0:
         raise NotPermitted("attaching a scheduler needs root", remedy="run it as root, or with --mode observe")
     with RunDir().take_lock():
         import asyncio
@@ -37,6 +38,6 @@ def agent(**given: Any) -> None:
         from temper.agent.node_agent import NodeAgent
 
         async def run() -> None:
-            await NodeAgent(lambda: settings).run()
+            await NodeAgent(settings).run()
 
         asyncio.run(run())

@@ -16,6 +16,8 @@ COMMANDS = {
     "agent": "temper.cli.agent:agent",
     "run": "temper.cli.run:run",
     "status": "temper.cli.status:status",
+    "top": "temper.cli.top:top",
+    "explain": "temper.cli.explain:explain",
     "plan": "temper.cli.plan:plan",
     "safe-mode": "temper.cli.safe_mode:safe_mode",
     "doctor": "temper.cli.doctor:doctor",

@@ -15,6 +15,13 @@ def print_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value))
 
 
+def print_yaml(value: dict[str, Any]) -> None:
+    """The same for people and for tools that read YAML."""
+    import yaml
+
+    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000), nl=False)
+
+
 def console() -> Any:
     """A console for tables: the terminal's width, or wide enough for a table in a pipe."""
     from rich.console import Console

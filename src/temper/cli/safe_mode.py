@@ -1,4 +1,4 @@
-"""`temper safe-mode`: the local switch. It works with the agent dead, stopped or gone."""
+"""`temper safe-mode`: this machine's switch, which works with the agent dead or stopped; or a cluster's nodes'."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 
 import click
 
+from temper.agent.states import State
+from temper.cli.fleet import Selection, fleet_options, print_nodes, selection
 from temper.cli.output import print_json
-from temper.errors import NotPermitted, TemperError
+from temper.errors import Finding, InvalidInput, NotPermitted, TemperError
 from temper.node import sched_ext
 from temper.node.run_dir import RunDir
 
@@ -22,17 +24,26 @@ from temper.node.run_dir import RunDir
 AGENT_S = 1.5
 KILL_S = 2.0
 POLL_S = 0.002
+AGENTS = ("run", "agent")  # the commands that attach
 
 
 @click.command()
 @click.argument("wanted", metavar="on|off|status", type=click.Choice(["on", "off", "status"]))
-@click.option("--local", is_flag=True, required=True, help="This machine's own switch: no API server, no agent needed.")
+@click.option("--local", is_flag=True, help="This machine's own switch: no API server, no agent needed.")
+@fleet_options
+@click.option("--wait", is_flag=True, help="With nodes: wait until their agents say that it is so.")
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Longest wait, in seconds.")
 @click.option("--reason", default="asked for by `temper safe-mode on`", help="Shown by `temper status`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
-    """Put this machine on its stock scheduler and keep it there (on), or let Temper attach again (off).
+def safe_mode(
+    wanted: str, *, local: bool, wait: bool, timeout_s: float, reason: str, as_json: bool, **nodes: Any
+) -> None:
+    """Put this machine, or nodes of a cluster, on the stock scheduler and keep them there (on); off re-engages.
 
-    `on` sets the switch, and if the agent does not detach at once it kills the engine, and at last tells the kernel
+    With --node, --selector or --all it moves the nodes' annotation, as `kubectl annotate` would. With --local it is
+    this machine's own switch:
+
+    `on` sets it, and if the agent does not detach at once it kills the engine, and at last tells the kernel
     itself. It returns when the kernel says that it runs stock. Without room for the switch it ends the agent
     instead, and fails: the machine is on stock, but an agent that starts later would attach.
 
@@ -40,8 +51,40 @@ def safe_mode(wanted: str, local: bool, reason: str, as_json: bool) -> None:
     Examples:
       sudo temper safe-mode on --local --reason "p99 of checkout, 03:12"
       temper safe-mode status --local
+      kubectl temper safe-mode on --all --wait
       sudo temper safe-mode off --local && temper status --wait enforcing
     """
+    chosen = selection(**nodes)
+    if local == (chosen is not None):
+        raise InvalidInput([Finding("safe-mode", "say where: --local, or one of --node, --selector and --all")])
+    if chosen is not None:
+        _on_nodes(wanted, chosen, timeout_s if wait else None, as_json)
+    else:
+        _on_this_machine(wanted, reason, as_json)
+
+
+def _on_nodes(wanted: str, chosen: Selection, timeout_s: float | None, as_json: bool) -> None:
+    from temper.kube import nodes as cluster
+
+    async def job(client: Any) -> list[cluster.NodeView]:
+        nodes = await cluster.select(client, names=chosen.names, selector=chosen.selector)
+        if wanted == "status":
+            return nodes
+        await cluster.switch(client, nodes, on=wanted == "on")
+        names = [node.name for node in nodes]
+        if timeout_s is None or not names:
+            return await cluster.select(client, names=names) if names else []
+        state = State.SAFE_MODE if wanted == "on" else State.ENFORCING
+        return await cluster.wait_for(client, names, state, timeout_s)
+
+    found = cluster.run(chosen.kubeconfig, job)
+    if as_json:
+        print_json({"version": 1, "nodes": [node._asdict() for node in found]})
+    else:
+        print_nodes(found)
+
+
+def _on_this_machine(wanted: str, reason: str, as_json: bool) -> None:
     run_dir = RunDir()
     took: dict[str, Any] = {}
     if wanted != "status":
@@ -76,7 +119,8 @@ def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
     except OSError as error:
         # No room for the switch: an agent that can't be told must not run.
         unwritten = error.strerror or str(error)
-        _kill("run")
+        for agent in AGENTS:
+            _kill(agent)
     if not _stock_within(AGENT_S):
         means = "engine killed"
         _kill("engine")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from temper.agent.states import State
+from temper.cli.fleet import Selection, fleet_options, print_nodes, selection
 from temper.cli.output import console, print_json
 from temper.errors import TimedOut
 from temper.node.run_dir import RunDir
@@ -22,9 +23,10 @@ POLL_S = 0.02
 @click.option(
     "--wait", "wanted", type=click.Choice([state.value for state in State]), help="Wait until this state is reached."
 )
+@fleet_options
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Longest wait, in seconds.")
-def status(as_json: bool, wanted: str | None, timeout_s: float) -> None:
-    """What decides on this machine now, and why. Needs no privileges.
+def status(as_json: bool, wanted: str | None, timeout_s: float, **nodes: Any) -> None:
+    """What decides on this machine now, or on nodes of a cluster, and why. Needs no privileges.
 
     The kernel's own state wins over what the agent last published: a dead agent is `detached`.
 
@@ -33,12 +35,33 @@ def status(as_json: bool, wanted: str | None, timeout_s: float) -> None:
       temper status
       temper status --wait enforcing --timeout 30 && echo attached
       temper status --json | jq .kernel
+      kubectl temper status --all
     """
+    chosen = selection(**nodes)
+    if chosen is not None:
+        _show_nodes(chosen, wanted, timeout_s, as_json)
+        return
     now = wait_for(wanted, timeout_s) if wanted else look()
     if as_json:
         print_json(now)
     else:
         _print_text(now)
+
+
+def _show_nodes(chosen: Selection, wanted: str | None, timeout_s: float, as_json: bool) -> None:
+    from temper.kube import nodes as cluster
+
+    async def job(client: Any) -> list[cluster.NodeView]:
+        found = await cluster.select(client, names=chosen.names, selector=chosen.selector)
+        if wanted is None or not found:
+            return found
+        return await cluster.wait_for(client, [node.name for node in found], wanted, timeout_s)
+
+    found = cluster.run(chosen.kubeconfig, job)
+    if as_json:
+        print_json({"version": 1, "nodes": [node._asdict() for node in found]})
+    else:
+        print_nodes(found)
 
 
 def look(run_dir: RunDir | None = None) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Reflector:
 
     objects: uid -> object. synced: a complete list has been had, so `objects` is the truth of some moment.
     trouble: why it can't be brought up to date just now; empty while the watch stands.
-    heard_ns: CLOCK_MONOTONIC of the last event, for the kill switch's stopwatch. nr_requests: lists and watches.
+    heard_ns: CLOCK_MONOTONIC of the last event, for the kill switch's stopwatch. nr_requests: lists and watches;
+    nr_failures: those of them that ended in trouble.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Reflector:
         self.trouble = ""
         self.heard_ns = 0
         self.nr_requests = 0
+        self.nr_failures = 0
         self._client = client
         self._resource = resource
         self._fields = fields
@@ -128,6 +130,7 @@ class Reflector:
 
     async def _bear(self, error: BaseException) -> None:
         """Remember the trouble, and wait it out."""
+        self.nr_failures += 1
         if is_gone(error):
             self._version = None
         else:

@@ -10,6 +10,9 @@ import msgspec
 # Ours, the one that counts first; then the one of the product's former name, which clusters still carry.
 ANNOTATION_PREFIXES = ("temper.codes/", "infera.io/")
 
+# The node annotations that ask for safe mode.
+SWITCH_ANNOTATIONS = tuple(f"{prefix}safe-mode-requested" for prefix in ANNOTATION_PREFIXES)
+
 _FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
 

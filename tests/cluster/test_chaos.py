@@ -1,0 +1,125 @@
+"""The API server, etcd, the agent and the engine die or stall in random order; after each the node is as it should be.
+
+TEMPER_CHAOS_ROUNDS sets how often (4 unless set); the seed is shown, and TEMPER_CHAOS_SEED repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from tests.cluster.harness.agent import NODE, STATUS, pod_path
+
+ROUNDS = int(os.environ.get("TEMPER_CHAOS_ROUNDS", "4"))
+SEED = int(os.environ.get("TEMPER_CHAOS_SEED", random.randrange(1 << 32)))  # noqa: S311
+SWITCH = "temper.codes/safe-mode-requested"
+SETTLED_S = 60.0
+
+
+class Chaos:
+    """What may happen, and what must hold afterwards."""
+
+    def __init__(self, node, dice):
+        self.node = node
+        self.dice = dice
+        self.safe_mode = False
+        self.patches = 0
+
+    def api_server_killed(self):
+        self.node.cluster.api_server.kill()
+        time.sleep(self.dice.uniform(0, 2))
+        self.node.cluster.api_server.start()
+        self.node.cluster.wait_ready()
+
+    def etcd_paused(self):
+        self.node.cluster.etcd.pause()
+        time.sleep(self.dice.uniform(1, 4))
+        self.node.cluster.etcd.resume()
+        self.node.cluster.wait_ready()
+
+    def agent_killed(self):
+        self.node.guest.ask("signal", pid=self.node.pid, number=int(signal.SIGKILL))
+        self.node.guest.await_state("disabled", since=time.monotonic())
+        time.sleep(self.dice.uniform(0, 1))
+        self.node.start_agent()
+
+    def engine_killed(self):
+        pid = self.node.status()["engine_pid"]
+        if pid:
+            self.node.guest.ask("signal", pid=pid, number=int(signal.SIGKILL))
+
+    def switch_moved(self):
+        self.safe_mode = not self.safe_mode
+        self.node.cluster.run(
+            "annotate", "--overwrite", "node", NODE, f"{SWITCH}={'true' if self.safe_mode else 'false'}"
+        )
+
+    def happen(self):
+        """One of these."""
+        return self.dice.choice(
+            [self.api_server_killed, self.etcd_paused, self.agent_killed, self.engine_killed, self.switch_moved]
+        )
+
+    def as_it_should_be(self):
+        """The kernel says what the annotations say."""
+        wanted = ("disabled", "safe-mode") if self.safe_mode else ("enabled", "enforcing")
+        return (self.node.guest.seen[-1][1], self.node.annotations().get(STATUS)) == wanted
+
+
+def cpu_us(node, path):
+    """What a pod's tasks have run."""
+    return int(node.guest.ask("read", path=f"/sys/fs/cgroup/{path}/cpu.stat").split()[1])
+
+
+def test_after_whatever_happens_the_kernel_says_what_the_annotations_say(node):
+    paths = []
+    for name, tier in (("web", "critical"), ("batch", "background")):
+        pod = node.add_pod(name, priority_class=f"temper-{tier}", cpu="1" if tier == "critical" else "")
+        paths.append(pod_path(pod))
+        node.guest.ask("pod", path=paths[-1], spinners=2)
+    # A killed engine each round would latch the breaker, as it should; that has its own test.
+    node.start_agent("safety.max_losses=1000")
+    node.guest.await_state("enabled")
+    chaos = Chaos(node, random.Random(SEED))  # noqa: S311
+    for _ in range(ROUNDS):
+        act = chaos.happen()
+        what = f"seed {SEED}, {act.__name__}"
+        act()
+        node.until(chaos.as_it_should_be, what, SETTLED_S)
+        before = [cpu_us(node, path) for path in paths]
+        node.until(
+            lambda before=before: all(
+                now > was for now, was in zip([cpu_us(node, path) for path in paths], before, strict=True)
+            ),
+            f"{what}: every pod's tasks run",
+        )
+    assert "Traceback" not in node.agent_log()
+    assert node.agent_log().count("annotations_not_written") <= 2 * ROUNDS
+
+
+def test_repeated_losses_leave_stock_latched_with_the_reason(node):
+    node.stop_agent()
+    node.cluster.run("annotate", "node", NODE, f"{SWITCH}-")
+    node.start_agent("safety.max_losses=2")
+    at = time.monotonic()
+    for _ in range(2):
+        node.guest.await_state("enabled", since=at)
+        at = time.monotonic()
+        node.until(lambda: node.status()["engine_pid"], "an engine")
+        node.guest.ask("signal", pid=node.status()["engine_pid"], number=int(signal.SIGKILL))
+        node.guest.await_state("disabled", since=at)
+    node.await_annotation(STATUS, "detached: the engine is gone; latched")
+    at = time.monotonic()
+    node.cluster.run("annotate", "node", NODE, f"{SWITCH}=true")  # a person re-engages: on, and off
+    node.await_annotation(STATUS, "safe-mode")
+    node.cluster.run("annotate", "node", NODE, f"{SWITCH}-")
+    node.guest.await_state("enabled", since=at)
+
+
+@pytest.fixture(autouse=True)
+def show_seed():
+    """With a failure, how to repeat it."""
+    print(f"TEMPER_CHAOS_SEED={SEED}")  # noqa: T201

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from temper.agent.metrics import CATALOGUE, Collector, Kind
+from temper.agent.metrics_reference import markdown
+from temper.agent.states import State
+from temper.plan.lint import ABOUT, Invariant, Verdict
+
+PAGE = Path(__file__).parents[3] / "docs/metrics.md"
+
+
+def scrape(node):
+    text = Collector(node.facts).text().decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    values = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    return families, values
+
+
+def test_the_page_is_what_is_generated():
+    assert PAGE.read_text() == markdown(), "run: python -m temper.agent.metrics_reference > docs/metrics.md"
+
+
+def test_every_entry_is_exported_and_nothing_else(node):
+    families, _ = scrape(node)
+    expected = {entry.name.removesuffix("_total"): entry.kind for entry in CATALOGUE}
+    assert {name: family.type for name, family in families.items()} == expected
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_names_follow_prometheus_conventions(entry):
+    assert entry.name.startswith("temper_")
+    assert entry.name.endswith("_total") == (entry.kind is Kind.COUNTER)
+    assert entry.about.endswith(".")
+    assert set(entry.labels) <= {"version", "mode", "state", "step", "part", "tier", "layer", "process", "invariant"}
+
+
+def test_labels_have_only_the_values_that_the_catalogue_names(node):
+    node.status.timings_ns = {"load": 5, "plan": 2}
+    families, _ = scrape(node)
+    known = {entry.name.removesuffix("_total"): entry.labels for entry in CATALOGUE}
+    for name, family in families.items():
+        for label, value in ((label, value) for sample in family.samples for label, value in sample.labels.items()):
+            assert label in ("le", "version") or value in known[name][label].split(", "), (name, label, value)
+
+
+def test_values(node):
+    _, values = scrape(node)
+    assert values["temper_state", "enforcing"] == values["temper_enforcing",] == 1
+    assert values["temper_state", "safe-mode"] == 0
+    assert values["temper_tier_pods", "critical"] == values["temper_tier_pods", "system"] == 1
+    assert values["temper_tier_request_millicpu", "critical"] == 2000
+    assert values["temper_tier_pods", "high"] == 0
+    assert values["temper_layer_run_seconds_total", "critical"] == 3
+    assert values["temper_layer_cpus", "critical"] == 2
+    assert values["temper_api_requests_total",] == 7
+    assert values["temper_api_trouble", "annotations"] == 1
+    assert values["temper_process_resident_bytes", "agent"] > 1e6
+    assert values["temper_lint_violations", "rt_hog"] == 0
+
+
+def test_a_stand_down_is_in_the_histograms_once(node):
+    node.status.nr_stand_downs, node.status.state = 1, State.SAFE_MODE
+    node.status.stand_down_ns = {"decide": 1_000, "detach": 3_000_000, "reap": 2_000_000, "total": 6_000_000}
+    node.measured.hear(node.status)
+    node.measured.hear(node.status)
+    _, values = scrape(node)
+    assert values["temper_stand_down_seconds_count",] == 1
+    assert values["temper_stand_down_seconds_sum",] == 0.006
+    assert values["temper_stand_down_seconds_bucket", "0.005"] == 0
+    assert values["temper_stand_down_seconds_bucket", "0.01"] == 1
+    assert values["temper_stand_down_step_seconds_bucket", "0.005", "detach"] == 1
+
+
+def test_commits_are_in_the_histograms(node):
+    node.status.nr_commits, node.status.last_commit_ns = 4, {"kernel": 30_000, "commit": 700_000}
+    node.measured.hear(node.status)
+    _, values = scrape(node)
+    assert values["temper_commits_total",] == 4
+    assert values["temper_commit_seconds_count", "kernel"] == 1
+    assert values["temper_commit_seconds_count", "from_change_seen"] == 0
+
+
+def test_nothing_attached_leaves_the_layers_out(node):
+    node.status.plan, node.status.stats, node.status.state = None, {}, State.SAFE_MODE
+    families, values = scrape(node)
+    assert not families["temper_layer_runs"].samples
+    assert values["temper_enforcing",] == 0
+
+
+def test_verdicts_are_counted_by_invariant(node):
+    node.linter._remember([Verdict(Invariant.RT_HOG, "shop/a", "m"), Verdict(Invariant.RT_HOG, "shop/b", "m")])
+    node.linter._remember([Verdict(Invariant.RT_HOG, "shop/a", "m")])
+    _, values = scrape(node)
+    assert values["temper_lint_violations", "rt_hog"] == 1
+    assert values["temper_lint_found_total", "rt_hog"] == 2
+
+
+def test_every_invariant_is_explained():
+    assert set(ABOUT) == set(Invariant)
+    assert all(f"| `{name}` |" in markdown() for name in Invariant)
