@@ -68,12 +68,18 @@ class Reporter:
         self._settings = settings
         self._present = present
         self._wanted: Annotations = {}
+        self._seen: tuple[object, ...] | None = None
         self._written_status: str | None = None
         self._changed = asyncio.Event()
 
-    def publish(self, status: Status, views: Iterable[PodView]) -> None:
-        """This is how things stand; write it when it is time."""
-        wanted = wanted_annotations(status, views, legacy=self._settings().kubernetes.legacy_annotations)
+    def publish(self, status: Status, views: tuple[PodView, ...]) -> None:
+        """This is how things stand; write it when it is time. Called each second, so what is the same costs little."""
+        legacy = self._settings().kubernetes.legacy_annotations
+        seen = (status.state, status.reason, views, legacy)
+        if self._seen is not None and all(now is was for now, was in zip(seen, self._seen, strict=True)):
+            return
+        self._seen = seen
+        wanted = wanted_annotations(status, views, legacy=legacy)
         if wanted != self._wanted:
             self._wanted = wanted
             self._changed.set()
@@ -114,7 +120,8 @@ class Reporter:
                 if not self.trouble:
                     event("annotations_not_written", reason=describe(error))
                 self.trouble = describe(error)
-                await asyncio.sleep(max(wait_s, min(LONGEST_WAIT_S, retry_after_s(error))) * random.uniform(0.5, 1.5))  # noqa: S311
+                least_s = min(LONGEST_WAIT_S, retry_after_s(error)) * random.uniform(1, 1.5)  # noqa: S311
+                await asyncio.sleep(max(wait_s * random.uniform(0.5, 1.5), least_s))  # noqa: S311
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
             else:
                 self.trouble = ""
@@ -122,11 +129,9 @@ class Reporter:
 
     async def _write(self) -> None:
         """Patch what differs from what the node object has, as far as we have heard."""
-        if not self._settings().kubernetes.annotate:
-            return
         status, present = self._status(), self._present()
         patch = {name: value for name, value in self._wanted.items() if present.get(name) != value}
-        if patch:
+        if patch and self._settings().kubernetes.annotate:
             await annotate_node(self._client, self._settings().node_name, patch)
             self.nr_writes += 1
         self._written_status = status

@@ -9,6 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+LEVELS = ("debug", "info", "warning")  # least important first
+
+_least = [LEVELS.index("info")]
 _kept: list[tuple[str, str, str, dict[str, Any]]] = []
 _loggers: list[Any] = []  # one, once loaded
 
@@ -17,7 +20,6 @@ def load() -> None:
     """Import the library and write what was kept."""
     if _loggers:
         return
-    import logging
     import sys
 
     import structlog
@@ -28,12 +30,17 @@ def load() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(0),  # `_keep` filters
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     _loggers.append(structlog.get_logger())
     flush()
+
+
+def set_level(least: str) -> None:
+    """The least important level that is logged from now on, one of LEVELS."""
+    _least[0] = LEVELS.index(least)
 
 
 def event(name: str, **details: Any) -> None:
@@ -47,6 +54,8 @@ def warning(name: str, **details: Any) -> None:
 
 
 def _keep(level: str, name: str, details: dict[str, Any]) -> None:
+    if LEVELS.index(level) < _least[0]:
+        return
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e3):03d}Z"
     _kept.append((level, name, stamp, details))

@@ -138,6 +138,7 @@ class Agent:
 
     async def _sleep(self, longest_s: float) -> None:
         """Until woken; then until changes have been quiet for a moment. A switch that was moved doesn't wait."""
+        beat_at_s = time.monotonic() + BEAT_S / 2
         try:
             async with asyncio.timeout(longest_s):
                 await self._wake.wait()
@@ -145,13 +146,24 @@ class Agent:
             return
         self._wake.clear()
         deadline = time.monotonic() + self._options.longest_wait_s
-        while self._changed_ns and time.monotonic() < deadline and self._safe_mode_reason() is None:
+        while self._must_wait(deadline):
+            if time.monotonic() >= beat_at_s:  # changes may go on for longer than the dead-man's switch waits
+                beat_at_s = time.monotonic() + BEAT_S / 2
+                await self._supervisor.beat()
             try:
                 async with asyncio.timeout(self._options.quiet_s):
                     await self._wake.wait()
                 self._wake.clear()
             except TimeoutError:
                 return
+
+    def _must_wait(self, deadline: float) -> bool:
+        return (
+            bool(self._changed_ns)
+            and not self._stop
+            and time.monotonic() < deadline
+            and self._safe_mode_reason() is None
+        )
 
     def _safe_mode_reason(self) -> str | None:
         """The local switch comes first: it works whatever else is broken."""
@@ -213,7 +225,7 @@ class Agent:
 
     async def _attach(self) -> None:
         started_ns = time.monotonic_ns()
-        plan = self._plan_to_attach()
+        plan = self._plan_or_last_good()
         self.status.timings_ns["plan"] = time.monotonic_ns() - started_ns
         self._changed_ns = 0
         await self._supervisor.attach(plan)
@@ -226,11 +238,11 @@ class Agent:
         if self._supervisor.attached:
             event("attached", engine_pid=self.status.engine_pid, memory_locked=self.status.memory_locked)
 
-    def _plan_to_attach(self) -> Plan:
+    def _plan_or_last_good(self) -> Plan:
         """The plan as of now; the one last in force, with a note, when there can be none."""
         try:
             plan = self._source.make_plan()
-        except InvalidInput as error:
+        except (InvalidInput, Refused) as error:
             if self._last_good is None:
                 raise
             self._note(error)
@@ -253,8 +265,7 @@ class Agent:
         if self.status.state == State.OBSERVING and not self._changed_ns:
             return
         self._changed_ns = 0
-        self.status.plan = self._last_good = self._source.make_plan()
-        self.status.notes = [str(finding) for finding in self.status.plan.findings]
+        self.status.plan = self._last_good = self._plan_or_last_good()
         self.status.state, self.status.reason = State.OBSERVING, "mode observe: nothing is attached"
 
     def _note(self, error: TemperError) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from temper.agent.annotations import Reporter
 from temper.agent.asides import keep_going, serve_http
+from temper.agent.events import set_level
 from temper.agent.facts import Api, Facts, copy_of
 from temper.agent.lint import Linter
 from temper.agent.live_settings import LiveSettings
@@ -58,10 +59,16 @@ class NodeAgent:
         self.source = NodeSource(settings, self._client, self._run_dir)
         self.reporter = Reporter(self._client, settings, self._present)
         self.loop = Agent(self.source, self._options(), on_status=self._hear, on_hangup=settings.reload)
-        settings.on_change = lambda: self.loop.adopt(self._options())
+        set_level(settings().log.level)
+        settings.on_change = self._adopt
         self.linter = Linter(
             settings, self.loop.status, views=lambda: self.source.views, mismatched=lambda: self.source.mismatched
         )
+
+    def _adopt(self) -> None:
+        """Go on with the settings as they are now."""
+        set_level(self._settings().log.level)
+        self.loop.adopt(self._options())
 
     def _options(self) -> Options:
         return options(self._settings(), self._run_dir)

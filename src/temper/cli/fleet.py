@@ -11,6 +11,7 @@ import click
 
 from temper.cli.output import console
 from temper.errors import Finding, InvalidInput
+from temper.settings.quoting import printable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -61,5 +62,6 @@ def print_nodes(nodes: Sequence[Any]) -> None:
     for node in nodes:
         asked = ", ".join(f"{name.split('/')[0]}: {value}" for name, value in node.switch.items())
         pods = " ".join(f"{tier} {count}" for tier, count in node.pods.items() if count)
-        table.add_row(node.name, node.status or "no agent has spoken", node.version, asked or "-", pods or "-")
+        cells = (node.name, node.status or "no agent has spoken", node.version, asked or "-", pods or "-")
+        table.add_row(*map(printable, cells))  # whoever may annotate a node wrote some of them
     console().print(table)

@@ -23,7 +23,7 @@ def print_yaml(value: dict[str, Any]) -> None:
 
 
 def console() -> Any:
-    """A console for tables: the terminal's width, or wide enough for a table in a pipe."""
+    """A console for tables: the terminal's width, or wide enough for a table in a pipe. Text is text, never markup."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)

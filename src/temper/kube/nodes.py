@@ -38,7 +38,7 @@ async def select(client: Client, *, names: Collection[str] = (), selector: str =
     found = {node.metadata.name: _view(node) async for node in client.list(request)}
     if missing := sorted(set(names) - found.keys()):
         raise InvalidInput([Finding("--node", f"there is no node {name}") for name in missing])
-    return [found[name] for name in sorted(names or found)]
+    return [found[name] for name in sorted(set(names) or found)]
 
 
 def _view(node: resources.Node) -> NodeView:

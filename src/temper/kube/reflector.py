@@ -74,8 +74,11 @@ class Reflector:
                     await self._list()
                 await self._watch()
             except TROUBLES as error:
+                if time.monotonic() - started > LONGEST_WAIT_S:
+                    self._wait_s = FIRST_WAIT_S  # what has stood for that long was well
                 await self._bear(error)
             else:
+                self._wait_s = FIRST_WAIT_S
                 await asyncio.sleep(max(0.0, LEAST_PACE_S - (time.monotonic() - started)))
 
     def _request(self, parameters: dict[str, str], *, is_watch: bool) -> BasicRequest:
@@ -105,9 +108,9 @@ class Reflector:
         parameters = {"resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         request = self._request(parameters, is_watch=True)
         request.timeout = httpx.Timeout(REQUEST_TIMEOUT_S, read=SILENCE_S)
-        async for kind, found in watch(self._client, request):
+        async for kind, found in watch(self._client, request, self._recover):
             self._version = found.metadata.resourceVersion
-            self._recover()
+            self._wait_s = FIRST_WAIT_S  # not before: a list, or a watch that opens, may end in the same trouble again
             if kind != "BOOKMARK":
                 self._apply(kind, found)
 
@@ -123,7 +126,6 @@ class Reflector:
         self._on_change()
 
     def _recover(self) -> None:
-        self._wait_s = FIRST_WAIT_S
         if self.trouble:
             self.trouble = ""
             self._on_change()
@@ -135,6 +137,7 @@ class Reflector:
             self._version = None
         else:
             self.trouble = describe(error)
-        wait_s = max(self._wait_s, min(LONGEST_WAIT_S, retry_after_s(error)))
+        wait_s = self._wait_s * random.uniform(0.5, 1.5)  # noqa: S311
+        least_s = min(LONGEST_WAIT_S, retry_after_s(error)) * random.uniform(1, 1 + SPREAD)  # noqa: S311
         self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
-        await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311
+        await asyncio.sleep(max(wait_s, least_s))

@@ -7,6 +7,7 @@ from temper.agent.facts import Api, Facts
 from temper.agent.lint import Linter
 from temper.agent.measurements import Measurements
 from temper.agent.node_source import PodView
+from temper.agent.spawn import Spawned
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.node.cgroups import CgroupDir
@@ -20,7 +21,23 @@ from temper.plan.pods import Pod
 from temper.plan.tiers import Tier
 from temper.plan.workloads import Workload
 from temper.settings.agent import AgentSettings, CgroupTree
-from temper.wire.messages import LayerStats
+from temper.wire import channel
+from temper.wire.messages import (
+    PROTOCOL,
+    Attach,
+    Attached,
+    Beat,
+    Beaten,
+    Commit,
+    Committed,
+    Detach,
+    Ended,
+    Hello,
+    LayerStats,
+    ReadStats,
+    Stats,
+)
+from temper.wire.pair import make_pair
 
 MACHINE = Machine(tuple(Cpu(cpu, cpu, 0, 0) for cpu in range(4)))
 PODS = (
@@ -49,6 +66,135 @@ def events(monkeypatch):
     kept = []
     monkeypatch.setattr("temper.agent.events._keep", lambda level, name, details: kept.append((name, details)))
     return kept
+
+
+class Kernel:
+    """A /sys/kernel/sched_ext of files. sysrqs: how often SysRq-S was pressed; heeds: whether it helped."""
+
+    def __init__(self, root):
+        self.root = root
+        self.sysrqs = 0
+        self.heeds = True
+        (root / "root").mkdir(parents=True)
+        (root / "enable_seq").write_text("0\n")
+        self.disable()
+
+    def enable(self, ops="temper"):
+        (self.root / "root/ops").write_text(f"{ops}\n")
+        (self.root / "state").write_text("enabled\n")
+
+    def disable(self):
+        (self.root / "state").write_text("disabled\n")
+
+    def request_stock(self):
+        self.sysrqs += 1
+        if self.heeds:
+            self.disable()
+
+
+class FakeEngine:
+    """Speaks an engine's part on a real socket pair, and is its process too.
+
+    heard: the requests. answers: request's type -> reply, or None for silence. clings: the kernel keeps its scheduler
+    though it is killed. unkillable: the process stays, too.
+    """
+
+    pid = 4242
+
+    def __init__(self, kernel, greeting, answers):
+        self.heard = []
+        self.answers = answers
+        self.clings = self.unkillable = False
+        self._kernel = kernel
+        self._exit = None
+        self._generation = 0
+        self.end, self._theirs = make_pair()
+        self._loop = asyncio.get_running_loop()
+        for end in (self.end, self._theirs):
+            end.setblocking(False)
+        self._loop.add_reader(self._theirs, self._on_readable)
+        if greeting is not None:
+            self.say(greeting)
+
+    def say(self, message):
+        self._theirs.send(channel.encode(message))
+
+    def count(self, kind):
+        return sum(isinstance(request, kind) for request in self.heard)
+
+    def _on_readable(self):
+        packet = self._theirs.recv(1 << 20)
+        if not packet:
+            self.close()
+            return
+        request = channel.decode_request(packet)
+        self.heard.append(request)
+        reply = self.answers.get(type(request), self._usual)
+        if callable(reply):
+            reply = reply(request)
+        if reply is not None:
+            self.say(reply)
+
+    def _usual(self, request):
+        self._generation += isinstance(request, Attach | Commit)
+        if isinstance(request, Attach):
+            self._kernel.enable()
+        elif isinstance(request, Detach):
+            self._kernel.disable()
+        return {
+            Attach: Attached(self._generation, {"attach": 7}, True),
+            Commit: Committed(self._generation, 1000, 0),
+            Beat: Beaten(),
+            ReadStats: Stats(self._generation, {"system": STATS}),
+            Detach: Ended(64, 0, "unregistered from user space", ""),
+        }[type(request)]
+
+    def end_with(self, kind, reason="", message=""):
+        """The kernel let the scheduler go, and the engine says so."""
+        self._kernel.disable()
+        self.say(Ended(kind, 0, reason, message))
+
+    # ---- subprocess.Popen's part ----
+
+    def poll(self):
+        return self._exit
+
+    def send_signal(self, _):
+        if not self.unkillable:
+            self._exit = -9
+        if not self.clings:
+            self._kernel.disable()
+        self.close()
+
+    def close(self):
+        if self._theirs.fileno() >= 0:
+            self._loop.remove_reader(self._theirs)
+            self._theirs.close()
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """The kernel's word, and its SysRq-S, of a temporary folder."""
+    made = Kernel(tmp_path / "sched_ext")
+    monkeypatch.setattr("temper.node.sched_ext.request_stock", made.request_stock)
+    return made
+
+
+@pytest.fixture
+async def engines(kernel, monkeypatch):
+    """What `spawn_engine` gives: made, the engines so far; greeting and answers, of those to come."""
+    started = SimpleNamespace(made=[], greeting=Hello(PROTOCOL, FakeEngine.pid, "1.5", {"load": 3}), answers={})
+
+    def spawn_engine():
+        engine = FakeEngine(kernel, started.greeting, started.answers)
+        started.made.append(engine)
+        return Spawned(engine, engine.end)
+
+    monkeypatch.setattr("temper.agent.supervisor.spawn_engine", spawn_engine)
+    yield started
+    for engine in started.made:
+        engine.close()
+        engine.end.close()
 
 
 def pod_view(key, tier, request, cgroup_id):
