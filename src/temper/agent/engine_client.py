@@ -43,6 +43,11 @@ class EngineClient:
         """The engine's process id."""
         return self._process.pid
 
+    @property
+    def last_word(self) -> Refusal | Failed | None:
+        """Why it ended, if it said so before anybody asked."""
+        return self._early if isinstance(self._early, Refusal | Failed) else None
+
     async def hello(self) -> Hello:
         """Its first word: ready, or Refused with the preflight's reason."""
         reply = await self._receive(START_TIMEOUT_S)
@@ -130,8 +135,9 @@ class EngineClient:
         """SIGKILL it, stopped or not. The kernel closes its link as it dies."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
-        self._loop.remove_reader(self._end)
-        self._end.close()
+        if self._end.fileno() >= 0:
+            self._loop.remove_reader(self._end)
+            self._end.close()
 
     async def reap(self) -> bool:
         """Wait for the killed process. False if it doesn't end: stuck in the kernel, its link perhaps still open."""

@@ -6,6 +6,7 @@ the loop beats) and are written then, with the times at which they happened.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -66,4 +67,6 @@ def flush() -> None:
     """Write what was kept, if the library is there."""
     while _loggers and _kept:
         level, name, stamp, details = _kept.pop(0)
-        getattr(_loggers[0], level)(name, timestamp=stamp, **details)
+        # A full disk or a reader that is gone: the log is no reason to stop deciding.
+        with contextlib.suppress(OSError, ValueError):
+            getattr(_loggers[0], level)(name, timestamp=stamp, **details)

@@ -7,13 +7,14 @@ this loop, so a loop that stops, or a pass that can't finish, stops the heartbea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
 
 from temper.agent.breaker import Breaker
-from temper.agent.events import event
+from temper.agent.events import event, warning
 from temper.agent.events import load as load_log
 from temper.agent.source import Options, Source
 from temper.agent.spawn import Spawned
@@ -26,6 +27,8 @@ from temper.plan.layers import Plan
 
 BEAT_S = 1.0
 STATS_S = 5.0
+CALLED_OFF_S = 0.05  # how often an attach under way looks whether it is still wanted
+WATCH_AGAIN_S = 60.0
 
 
 class Agent:
@@ -79,8 +82,8 @@ class Agent:
             self._publish()
             watcher = asyncio.create_task(self._watch(), name="watch")
             await self._loop(watcher)
-        except Refused as refused:
-            why = str(refused)
+        except Exception as error:
+            why = str(error) if isinstance(error, TemperError) else f"{type(error).__name__}: {error}"
             raise
         finally:
             if watcher is not None:
@@ -119,7 +122,12 @@ class Agent:
     async def _watch(self) -> None:
         """Log and watch for ever. The log's library is imported in a thread, for the loop must beat meanwhile."""
         await asyncio.to_thread(load_log)
-        await self._source.watch()
+        while True:
+            try:
+                await self._source.watch()
+            except OSError as error:  # no inotify instance left, say: the resync finds changes too, later
+                warning("watch_failed", reason=error.strerror or str(error), again_s=WATCH_AGAIN_S)
+            await asyncio.sleep(WATCH_AGAIN_S)
 
     async def _loop(self, watcher: asyncio.Task[None]) -> None:
         next_stats_s = time.monotonic() + STATS_S
@@ -177,10 +185,11 @@ class Agent:
                 # The source's stopwatch says nothing of the local switch: it may have run for days.
                 local = self._run_dir.safe_mode_reason() is not None
                 await self._supervisor.stand_down(reason, heard_ns=0 if local else self._source.switch_heard_ns())
+            self._refresh()
             return
         await self._supervisor.check()
         if waiting := self._source.not_ready():
-            if not self._supervisor.attached:
+            if not self._supervisor.attached and not self._supervisor.resigned:
                 self._wait_for(waiting)
         else:
             await self._decide()
@@ -222,13 +231,23 @@ class Agent:
             await self._attach()
         elif self._supervisor.attached and self._changed_ns:
             await self._commit()
+        elif not self._supervisor.attached:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Nothing is attached, but what is published of the source should still be true."""
+        if self._changed_ns:
+            self._changed_ns = 0  # an attach plans anew in any case
+            with contextlib.suppress(TemperError):
+                self._source.refresh()
 
     async def _attach(self) -> None:
         started_ns = time.monotonic_ns()
         plan = self._plan_or_last_good()
         self.status.timings_ns["plan"] = time.monotonic_ns() - started_ns
         self._changed_ns = 0
-        await self._supervisor.attach(plan)
+        if not await self._attach_while_wanted(plan):
+            return
         if self._supervisor.refused is not None and not self._options.stay_refused:
             raise self._supervisor.refused
         self._last_good = plan
@@ -237,6 +256,18 @@ class Agent:
         self._publish()
         if self._supervisor.attached:
             event("attached", engine_pid=self.status.engine_pid, memory_locked=self.status.memory_locked)
+
+    async def _attach_while_wanted(self, plan: Plan) -> bool:
+        """Attach, unless a switch or a signal calls it off; the next pass stands down then. False when called off."""
+        attaching = asyncio.create_task(self._supervisor.attach(plan), name="attach")
+        try:
+            while not (await asyncio.wait({attaching}, timeout=CALLED_OFF_S))[0]:
+                if self._stop or self._safe_mode_reason() is not None:
+                    return False
+            attaching.result()
+            return True
+        finally:
+            attaching.cancel()
 
     def _plan_or_last_good(self) -> Plan:
         """The plan as of now; the one last in force, with a note, when there can be none."""

@@ -79,7 +79,7 @@ class NodeAgent:
             async with asyncio.TaskGroup() as group:
                 others = [
                     group.create_task(self.source.follow(), name="follow"),
-                    group.create_task(self.reporter.run(), name="annotate"),
+                    group.create_task(keep_going("annotate", self.reporter.run), name="annotate"),
                     group.create_task(keep_going("lint", self.linter.run), name="lint"),
                     group.create_task(keep_going("http", self._serve), name="http"),
                 ]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from temper.agent.events import event
+from temper.agent.events import event, warning
 from temper.agent.kill_switch import is_unclear, why_engaged
 from temper.agent.live_settings import LiveSettings
 from temper.kube import resources
@@ -30,9 +31,11 @@ from temper.plan.machine import Machine
 from temper.plan.planner import make_plan
 from temper.plan.pod_sizes import limit_millicpu, request_millicpu
 from temper.plan.pod_tiers import Decision, decide
-from temper.plan.pods import Pod
+from temper.plan.pods import SWITCH_ANNOTATIONS, Pod
 from temper.plan.tiers import Tier
 from temper.plan.workloads import Workload
+
+KEPT = ", on a node object that was since made anew; set it to false to re-engage"
 
 
 class PodView(NamedTuple):
@@ -57,6 +60,7 @@ class NodeSource:
         self._on_change: Callable[[], None] = lambda: None
         self._on_switch: Callable[[], None] = lambda: None
         self._switch: str | None = None
+        self._switch_uid = ""  # of the node object that said so
         self._heard_ns = 0
         self.views: tuple[PodView, ...] = ()
 
@@ -65,7 +69,12 @@ class NodeSource:
 
         name = now.node_name
         self.node = Reflector(
-            client, resources.Node, fields=f"metadata.name={name}", on_change=self._node_changed, relist_s=relist_s
+            client,
+            resources.Node,
+            fields=f"metadata.name={name}",
+            on_change=self._node_changed,
+            relist_s=relist_s,
+            on_surprise=_surprised,
         )
         self.pods = Reflector(
             client,
@@ -74,6 +83,7 @@ class NodeSource:
             namespace="*",
             on_change=self._pods_changed,
             relist_s=relist_s,
+            on_surprise=_surprised,
         )
 
     # ---- what the loop asks ----
@@ -100,6 +110,11 @@ class NodeSource:
         machine = read_machine()
         self.views = self._look(machine)
         return make_plan(_without_held(machine, self.views), [_workload(view) for view in self.views])
+
+    def refresh(self) -> None:
+        """The pods as last heard."""
+        if self.pods.synced:
+            self.views = self._look(read_machine())
 
     def bind(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
         """Whom to tell."""
@@ -132,13 +147,22 @@ class NodeSource:
     def _node_changed(self) -> None:
         for node in self.node.objects.values():  # one; a node that is gone leaves the switch as it was
             annotations = node.metadata.annotations or {}
-            reason = why_engaged(annotations)
+            reason = self._why_engaged(node.metadata.uid, annotations)
             if reason != self._switch or not self._heard_ns:
                 self._heard_ns = self.node.heard_ns
                 self._switch = reason
                 if is_unclear(annotations):
                     event("unclear_switch", reason=reason)
         self._on_switch()
+
+    def _why_engaged(self, uid: str, annotations: Mapping[str, Any]) -> str | None:
+        """A node object made anew has no annotations, and nobody has turned off what its predecessor's had."""
+        reason = why_engaged(annotations)
+        silent = not any(name in annotations for name in SWITCH_ANNOTATIONS)
+        if reason is None and self._switch is not None and silent and uid != self._switch_uid:
+            return self._switch if self._switch.endswith(KEPT) else self._switch + KEPT
+        self._switch_uid = uid
+        return reason
 
     def _pods_changed(self) -> None:
         self._on_change()
@@ -173,9 +197,11 @@ class NodeSource:
         for pod in pods:
             for cgroup in found.get(pod.uid, ()):
                 owners.setdefault(cgroup, pod.uid)
+        claims = Counter(pod.config_hash for pod in pods)
         for pod in pods:
-            for cgroup in found.get(pod.config_hash, ()):
-                owners.setdefault(cgroup, pod.uid)
+            if claims[pod.config_hash] == 1:  # one of several claimants is an impostor, and it can't be told which
+                for cgroup in found.get(pod.config_hash, ()):
+                    owners.setdefault(cgroup, pod.uid)
         cgroups: dict[str, list[CgroupDir]] = {pod.uid: [] for pod in pods}
         for cgroup, uid in sorted(owners.items()):
             cgroups[uid].append(cgroup)
@@ -185,6 +211,10 @@ class NodeSource:
     def mismatched(self) -> tuple[str, ...]:
         """Uids of pods whose containers the runtime put outside the kubelet's tree."""
         return self._pod_cgroups.mismatched
+
+
+def _surprised(error: Exception) -> None:
+    warning("api_answer_unusable", exc_info=error)
 
 
 def _workload(view: PodView) -> Workload:

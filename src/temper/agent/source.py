@@ -64,6 +64,9 @@ class Source(Protocol):
     def make_plan(self) -> Plan:
         """The plan as of now, of everything that changed. InvalidInput or Refused when there can be none."""
 
+    def refresh(self) -> None:
+        """Bring up to date what is published of it, where no plan is wanted just now. May raise a TemperError."""
+
     def bind(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
         """Whom to tell of changes, and of a switch that was moved. Called once, before anything else."""
 

@@ -52,6 +52,9 @@ class FileSource:
         cgroups, machine = Cgroups(self._options.cgroup_root), read_machine()
         return make_plan(machine, snapshot(self._file, cgroups, machine))
 
+    def refresh(self) -> None:
+        """Nothing but the plan is published of a file."""
+
     def bind(self, on_change: Callable[[], None], on_switch: Callable[[], None]) -> None:
         """Whom to tell."""
         self._on_change, self._on_switch = on_change, on_switch

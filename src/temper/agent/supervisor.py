@@ -22,7 +22,7 @@ from temper.agent.status import Status
 from temper.errors import EngineLost, Refused
 from temper.node import sched_ext
 from temper.plan.layers import Plan
-from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Detach, ReadStats, Rejected, Stats
+from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Detach, ReadStats, Refusal, Rejected, Stats
 
 # How long a clean detach may take before SIGKILL, and how long the kernel may then take to say `disabled`.
 DETACH_TIMEOUT_S = 1.0
@@ -53,6 +53,7 @@ class Supervisor:
         self._client: EngineClient | None = None
         self._plan: Plan | None = None
         self._retry_at_s = 0.0
+        self._unspawned = ""  # why there is no engine's process
         self._latched = False
         self._stuck = False  # an engine was dropped and the kernel has not said stock since
         self.refused: Refused | None = None  # why this machine can't be attached
@@ -63,22 +64,34 @@ class Supervisor:
         return self._plan is not None
 
     @property
+    def resigned(self) -> bool:
+        """Has this given up until a person says otherwise, or the kernel lets go? Its status tells why."""
+        return self._latched or self._stuck
+
+    @property
     def wants_engine(self) -> bool:
         """Is it time to (re-)attach?"""
-        return not (self.attached or self._latched or self._stuck) and time.monotonic() >= self._retry_at_s
+        return not (self.attached or self.resigned) and time.monotonic() >= self._retry_at_s
 
     def spawn(self, spawned: Spawned | None = None) -> None:
         """Start the engine's process, or take one started earlier; it gets ready while the caller plans."""
-        if self._client is None:
+        if self._client is not None:
+            return
+        try:
             spawned = spawned or spawn_engine()
-            self._client = EngineClient(spawned, on_news=self._on_news)
-            self.status.engine_pid = self._client.pid
+        except OSError as error:  # no process, no memory: like an engine that was lost at once
+            self._unspawned = f"the engine can't be started: {error.strerror or error}"
+            return
+        self._client = EngineClient(spawned, on_news=self._on_news)
+        self.status.engine_pid = self._client.pid
 
     async def attach(self, plan: Plan) -> None:
         """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
         self.spawn()
         client = self._client
-        assert client is not None  # noqa: S101 - spawn made it
+        if client is None:
+            await self._lost(self._unspawned)
+            return
         try:
             hello = await client.hello()
             reply = await client.call(Attach(_bare(plan), self._deadman_ms), START_TIMEOUT_S)
@@ -149,8 +162,13 @@ class Supervisor:
         if self._stuck:
             await self._verify_stock()
         client = self._client
-        if client is not None and (client.gone or client.ended is not None):
-            await self._lost("the engine is gone")
+        if client is None or not (client.gone or client.ended is not None):
+            return
+        said = client.last_word
+        if isinstance(said, Refusal):
+            await self._refused(Refused(said.message, remedy=said.remedy))
+        else:
+            await self._lost("the engine is gone" if said is None else said.message)
 
     async def stand_down(self, reason: str, *, heard_ns: int = 0) -> None:
         """Safe mode: detach by every means there is, then look at the kernel. Never raises.
@@ -173,19 +191,27 @@ class Supervisor:
         self._latched, self._retry_at_s = False, 0.0
 
     async def _drop_engine(self, *, politely: bool) -> None:
-        """Be rid of the engine, and see to it that the kernel is too. Never raises."""
-        client, self._client, self._plan = self._client, None, None
+        """Be rid of the engine, and see to it that the kernel is too.
+
+        Never raises, but when cancelled; then too the engine is killed first, and the next call goes on from there.
+        """
+        client, self._plan = self._client, None
         started_ns = time.monotonic_ns()
         if client is not None:
-            if politely:
-                try:
+            forced = ""
+            try:
+                if politely:
                     await client.call(Detach(), DETACH_TIMEOUT_S)
-                except (EngineLost, Refused) as error:
-                    event("detach_forced", reason=str(error))
+            except (EngineLost, Refused) as error:
+                forced = str(error)
+            finally:
+                client.kill()
             detached_ns = time.monotonic_ns()
-            client.kill()
+            if forced:
+                event("detach_forced", reason=forced)
             if not await client.reap():
                 event("engine_unkillable", engine_pid=client.pid)
+            self._client = None
             self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
             self.status.stats = {}
             self.status.stand_down_ns = {"detach": detached_ns - started_ns, "reap": time.monotonic_ns() - detached_ns}

@@ -17,8 +17,6 @@ import msgspec
 from temper.engine import libbpf
 from temper.errors import Refused
 from temper.node import sched_ext
-from temper.node.topology import isolated_cpus
-from temper.plan.units import format_cpu_list
 
 KERNELS = "Debian: a 6.19, 7.0 or 7.3 kernel from backports; Ubuntu 25.04, RHEL 10, AL2023 6.18 and newer"
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
@@ -85,6 +83,10 @@ def check_unattached(root: Path = sched_ext.ROOT) -> Check:
 
 def check_isolation(sys_root: Path = Path("/sys")) -> Check:
     """No cpu was isolated at boot: the kernel attaches no scheduler beside isolcpus=, and says only "invalid"."""
+    # Asked when an attach has failed, and by `temper doctor`: not worth a start's time.
+    from temper.node.topology import isolated_cpus
+    from temper.plan.units import format_cpu_list
+
     isolated = isolated_cpus(sys_root)
     if not isolated:
         return Check("isolation", True, "no isolated cpus")

@@ -96,13 +96,22 @@ async def watch(
             await response.aread()  # the reason is in the body
         client.raise_for_status(response)
         on_open()
-        async for line in response.aiter_lines():
-            event = decoders.decode_watch_event(line.encode())
+        async for line in _lines(response):
+            event = decoders.decode_watch_event(line)
             if event.type == "ERROR":
                 raise ApiError(status=decoders.decode_status(event.object))
             yield event.type, decoders.decode_object(event.object, request.response_type)  # type: ignore[arg-type]
     finally:
         await response.aclose()
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Events end with a newline. httpx's own splitting knows more ends, which a pod's annotation may hold (U+0085)."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in filter(None, lines):
+            yield line
 
 
 async def annotate_node(client: Client, name: str, annotations: dict[str, str | None]) -> None:

@@ -13,6 +13,7 @@ from temper.plan.pods import ANNOTATION_PREFIXES, SWITCH_ANNOTATIONS
 from temper.plan.tiers import Tier
 
 POLL_S = 0.5
+ATTEMPTS = 3
 TOGETHER = 16  # patches under way at a time
 
 
@@ -68,7 +69,16 @@ async def switch(client: Client, nodes: Collection[NodeView], *, on: bool) -> No
         async with room:
             await annotate_node(client, node.name, wanted)
 
-    await asyncio.gather(*(one(node) for node in nodes))
+    left = list(nodes)
+    for attempt in range(ATTEMPTS):
+        await asyncio.sleep(attempt)  # a server that is busy gets a moment
+        answers = await asyncio.gather(*(one(node) for node in left), return_exceptions=True)
+        failed = [(node, answer) for node, answer in zip(left, answers, strict=True) if answer is not None]
+        left = [node for node, _ in failed]
+        if not left:
+            return
+    reasons = ", ".join(f"{node.name} ({describe(error)})" for node, error in failed)
+    raise TemperError(f"{len(nodes) - len(left)} of {len(nodes)} nodes were switched; not: {reasons}")
 
 
 async def wait_for(client: Client, names: Collection[str], state: str, timeout_s: float) -> list[NodeView]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2 as httpx
+import msgspec
 from lightkube.core.generic_client import BasicRequest
 
 from temper.kube.client import REQUEST_TIMEOUT_S, TROUBLES, Client, describe, is_gone, retry_after_s, watch
@@ -22,6 +23,7 @@ from temper.kube.client import REQUEST_TIMEOUT_S, TROUBLES, Client, describe, is
 PAGE = 500
 # The server ends each watch after this long, and sends a bookmark each minute, so silence means a dead connection.
 WATCH_S = (240, 300)
+LEAST_WATCH_S = 5
 SILENCE_S = 100.0
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
@@ -35,6 +37,7 @@ class Reflector:
 
     objects: uid -> object. synced: a complete list has been had, so `objects` is the truth of some moment.
     trouble: why it can't be brought up to date just now; empty while the watch stands.
+    on_surprise: told of an error that is none of the server's known troubles: a mistake of ours, or hostile input.
     heard_ns: CLOCK_MONOTONIC of the last event, for the kill switch's stopwatch. nr_requests: lists and watches;
     nr_failures: those of them that ended in trouble.
     """
@@ -48,6 +51,7 @@ class Reflector:
         on_change: Callable[[], None],
         relist_s: Callable[[], float],
         namespace: str | None = None,
+        on_surprise: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self.objects: dict[str, Any] = {}
         self.synced = False
@@ -60,6 +64,7 @@ class Reflector:
         self._fields = fields
         self._namespace = namespace
         self._on_change = on_change
+        self._on_surprise = on_surprise
         self._relist_s = relist_s
         self._version: str | None = None
         self._list_again_at = 0.0
@@ -73,7 +78,9 @@ class Reflector:
                 if self._version is None or started >= self._list_again_at:
                     await self._list()
                 await self._watch()
-            except TROUBLES as error:
+            except Exception as error:  # noqa: BLE001 - one odd object must not end the agent
+                if not isinstance(error, TROUBLES):
+                    self._on_surprise(error)
                 if time.monotonic() - started > LONGEST_WAIT_S:
                     self._wait_s = FIRST_WAIT_S  # what has stood for that long was well
                 await self._bear(error)
@@ -104,7 +111,8 @@ class Reflector:
 
     async def _watch(self) -> None:
         assert self._version is not None  # noqa: S101 - there was a list
-        seconds = random.randint(*WATCH_S)  # noqa: S311 - spreads the load, guards nothing
+        left = max(LEAST_WATCH_S, int(self._list_again_at - time.monotonic()))
+        seconds = min(left, random.randint(*WATCH_S))  # noqa: S311 - spreads the load, guards nothing
         parameters = {"resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         request = self._request(parameters, is_watch=True)
         request.timeout = httpx.Timeout(REQUEST_TIMEOUT_S, read=SILENCE_S)
@@ -133,6 +141,8 @@ class Reflector:
     async def _bear(self, error: BaseException) -> None:
         """Remember the trouble, and wait it out."""
         self.nr_failures += 1
+        if isinstance(error, msgspec.MsgspecError):
+            self._version = None  # an event that can't be read would come again and again
         if is_gone(error):
             self._version = None
         else:

@@ -34,6 +34,7 @@ class ScriptedSource:
         self.waiting = self.api_trouble = ""
         self.switch = None
         self.plan = plan(11)
+        self.nr_refreshes = 0
         self.nr_plans = 0
         self.broken = asyncio.Event()
         self.on_change = self.on_switch = lambda: None
@@ -55,6 +56,9 @@ class ScriptedSource:
         if isinstance(self.plan, Exception):
             raise self.plan
         return self.plan
+
+    def refresh(self):
+        self.nr_refreshes += 1
 
     def bind(self, on_change, on_switch):
         self.on_change, self.on_switch = on_change, on_switch

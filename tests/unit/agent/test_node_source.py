@@ -75,9 +75,9 @@ def source(tree, tmp_path, monkeypatch, events):
         made.pods.objects, made.pods.synced = {each.metadata.uid: each for each in found}, True
         made.pods._tell()
 
-    def node(annotations, *, there=True):
-        each = msgspec.convert({"metadata": {"name": "n1", "uid": "u", "annotations": annotations}}, resources.Node)
-        made.node.objects, made.node.synced = ({"u": each} if there else {}), True
+    def node(annotations, *, there=True, uid="u"):
+        each = msgspec.convert({"metadata": {"name": "n1", "uid": uid, "annotations": annotations}}, resources.Node)
+        made.node.objects, made.node.synced = ({uid: each} if there else {}), True
         made.node._tell()
 
     made.feed_pods, made.feed_node = pods, node
@@ -140,6 +140,15 @@ class TestSwitch:
         assert source.safe_mode_reason() == f"node annotation {ANNOTATIONS[0]}=true"
         source.feed_pods()
         assert source.not_ready() == ""
+
+    def test_a_node_made_anew_does_not_release_it(self, source):
+        source.feed_node({ANNOTATIONS[0]: "true"})
+        source.feed_node({}, uid="another")
+        assert "made anew" in source.safe_mode_reason()
+        source.feed_node({"other": "1"}, uid="another")
+        assert source.safe_mode_reason().count("made anew") == 1
+        source.feed_node({ANNOTATIONS[0]: "false"}, uid="another")
+        assert source.safe_mode_reason() is None
 
     def test_only_a_switch_that_moves_starts_the_stopwatch(self, source):
         source.feed_node({})
@@ -204,11 +213,11 @@ class TestPods:
         assert members(source.make_plan()) == {cgroup: "critical"}
         assert view(source, "attacker").cgroups == view(source, "zzz").cgroups == ()
 
-    def test_of_two_mirrors_one_has_it(self, source, tree):
-        cgroup = tree("hash")
+    def test_of_two_mirrors_none_has_it(self, source, tree):
+        tree("hash")
         source.feed_pods(mirror("b", "hash", priority=HIGH), mirror("a", "hash"))
-        assert members(source.make_plan()) == {cgroup: "normal"}
-        assert [len(each.cgroups) for each in source.views] == [1, 0]
+        assert members(source.make_plan()) == {}
+        assert [len(each.cgroups) for each in source.views] == [0, 0]
 
     def test_a_static_pod_is_found_by_its_hash(self, source, tree):
         cgroup = tree("hash")

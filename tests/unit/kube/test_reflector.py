@@ -1,6 +1,7 @@
 """The reflector against a real socket; its waits are noted and not waited for."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -309,25 +310,49 @@ async def test_watches_that_end_at_once_are_paced(pods, api, waits):
     "garbage",
     [
         b"not json",
-        b"",
         b"\xff\xfe",
         b"[]",
         {"type": "ADDED"},
         {"type": "ADDED", "object": 7},
         {"type": "ADDED", "object": {"metadata": None}},
         {"type": "ERROR", "object": "no"},
-        event("ERROR", {"code": 500, "message": "etcd event received with PrevKv=nil"}),
     ],
 )
-async def test_a_garbled_watch_is_trouble_and_begun_anew_from_the_last_good_event(pods, api, waits, garbage):
+async def test_an_event_that_cannot_be_read_brings_a_new_list(pods, api, waits, garbage):
+    """A watch from the version before it would meet the same event again."""
     api.lists()
     api.streams(event("ADDED", pod("a", "11")), garbage, event("ADDED", pod("b", "12")))
+    api.lists(pod("a", "11"), pod("b", "12"), version="12")
+    await asked(pods, api, 4)
+    assert kinds(api)[:3] == ["list", "watch", "list"]
+    assert waits[0] == FIRST_WAIT_S
+    assert pods.changes[-1] == ["a", "b"]
+
+
+async def test_an_error_event_is_trouble_and_the_watch_begun_anew_from_the_last_good_event(pods, api, waits):
+    api.lists()
+    api.streams(
+        event("ADDED", pod("a", "11")),
+        event("ERROR", {"code": 500, "message": "etcd event received with PrevKv=nil"}),
+        event("ADDED", pod("b", "12")),
+    )
     await asked(pods, api, 3)
     assert kinds(api) == ["list", "watch", "watch"]
     assert api.asked[2].query["resourceVersion"] == "11"
     assert pods.reflector.trouble
     assert waits == [FIRST_WAIT_S]
     assert pods.changes == [[], ["a"]]
+
+
+async def test_only_a_newline_ends_an_event(pods, api):
+    """Go writes U+0085 into JSON as it is, and some line splitters end a line there."""
+    api.lists()
+    odd = pod("a", "11")
+    odd["metadata"]["annotations"] = {"note": "one\x85two\u2028three"}
+    api.streams(json.dumps(event("ADDED", odd), ensure_ascii=False).encode(), event("ADDED", pod("b", "12")))
+    await asked(pods, api, 3)
+    assert not pods.reflector.trouble
+    assert pods.changes == [[], ["a"], ["a", "b"]]
 
 
 async def test_a_watch_that_breaks_goes_on_from_the_last_event(pods, api):
