@@ -28,18 +28,26 @@ def held_cpus(
 
     pods: all of this machine, as `PodCgroups.find` gives them: with a few only, the shared rest can't be told.
     """
-    pinned = {pod: set(_pinned(cgroups, dirs, frozenset(online))) for pod, dirs in pods.items()}
+    all_cpus, parents = frozenset(online), dict[Path, frozenset[int]]()
+    pinned = {pod: set(_pinned(cgroups, dirs, all_cpus, parents)) for pod, dirs in pods.items()}
     wearers = Counter(cpus for sets in pinned.values() for cpus in sets)
     shared = frozenset[int]().union(*(cpus for cpus, count in wearers.items() if count > 1))
     held = {pod: frozenset[int]().union(*(cpus for cpus in sets if not cpus & shared)) for pod, sets in pinned.items()}
     return {pod: cpus for pod, cpus in held.items() if cpus}
 
 
-def _pinned(cgroups: Cgroups, dirs: Iterable[CgroupDir], online: frozenset[int]) -> Iterator[frozenset[int]]:
-    """The set of each narrowed container of one pod. A container may also be one of `dirs` itself."""
+def _pinned(
+    cgroups: Cgroups, dirs: Iterable[CgroupDir], online: frozenset[int], parents: dict[Path, frozenset[int]]
+) -> Iterator[frozenset[int]]:
+    """The set of each narrowed container of one pod. A container may also be one of `dirs` itself.
+
+    parents: what their cgroups have, read once: a node's pods have three parents.
+    """
     for cgroup in dirs:
         pod = cgroups.root / cgroup.path
-        available = (_cpus(pod.parent / "cpuset.cpus.effective") & online) or online
+        if pod.parent not in parents:
+            parents[pod.parent] = (_cpus(pod.parent / "cpuset.cpus.effective") & online) or online
+        available = parents[pod.parent]
         for path in (pod, *(pod / name for name in sorted(cgroups.names(cgroup.path))[:MAX_CONTAINERS])):
             if _cpus(path / "cpuset.cpus"):  # else it's only its parent's set that shows
                 cpus = _cpus(path / "cpuset.cpus.effective") & available

@@ -117,8 +117,8 @@ class Server:
         return [self._start_in(leaf, argv) for argv in [SPIN] * spinners + [SLEEP] * sleepers]
 
     def _start_in(self, cgroup: Path, argv: list[str]) -> int:
-        inside = ["sh", "-c", f'echo $$ >{cgroup}/cgroup.procs && exec "$@"', "sh", *argv]
-        process = subprocess.Popen(inside, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+        (cgroup / "cgroup.procs").write_text(str(process.pid))
         self.processes[process.pid] = process
         return process.pid
 
