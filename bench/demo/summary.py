@@ -21,7 +21,7 @@ LOADED_OVER_IDLE = 3.0
 REATTACH_MS = 10_000.0
 
 
-def percentile(values: Sequence[int], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` of them don't exceed (nearest rank); nan for none. values: ascending."""
     if not values:
         return float("nan")

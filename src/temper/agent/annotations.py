@@ -10,13 +10,12 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from temper import __version__
 from temper.agent.events import event
-from temper.agent.node_source import PodView
+from temper.agent.node_source import PodView, totals
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.kube.client import TROUBLES, Client, annotate_node, describe, retry_after_s
@@ -41,15 +40,11 @@ def agent_status(status: Status) -> str:
 
 def wanted_annotations(status: Status, views: Iterable[PodView], *, legacy: bool) -> Annotations:
     """All that we write. None removes one: those under the former name where `legacy` is off."""
-    pods: Counter[Tier] = Counter()
-    millicpu: Counter[Tier] = Counter()
-    for view in views:
-        if view.decision.tier is not None:
-            pods[view.decision.tier] += 1
-            millicpu[view.decision.tier] += view.request_millicpu or 0
+    found = totals(views)
     plain = {"agent-status": agent_status(status), "agent-version": __version__}
     for tier in Tier:
-        plain |= {f"tier-{tier}-pods": str(pods[tier]), f"tier-{tier}-millicpu": str(millicpu[tier])}
+        pods, millicpu = found[tier]
+        plain |= {f"tier-{tier}-pods": str(pods), f"tier-{tier}-millicpu": str(millicpu)}
     ours, former = ANNOTATION_PREFIXES
     wanted: Annotations = {f"{ours}{name}": value for name, value in plain.items()}
     return wanted | {f"{former}{name}": value if legacy else None for name, value in plain.items()}

@@ -12,21 +12,19 @@ from typing import Any
 from temper.plan.pods import SWITCH_ANNOTATIONS
 from temper.settings.quoting import quoted
 
-ANNOTATIONS = SWITCH_ANNOTATIONS
-
 _OFF = "false"
 _ON = "true"
 
 
 def why_engaged(annotations: Mapping[str, Any]) -> str | None:
     """Why the switch is on, for a person; None when it is off. annotations: all of the node's."""
-    reasons = [reason for name in ANNOTATIONS if (reason := _reason(name, annotations.get(name)))]
+    reasons = [reason for name in SWITCH_ANNOTATIONS if (reason := _reason(name, annotations.get(name)))]
     return "; ".join(reasons) or None
 
 
 def is_unclear(annotations: Mapping[str, Any]) -> bool:
     """Is the switch on by a value that is neither true nor false? Worth a warning."""
-    return any(annotations.get(name) not in (None, _ON, _OFF) for name in ANNOTATIONS)
+    return any(annotations.get(name) not in (None, _ON, _OFF) for name in SWITCH_ANNOTATIONS)
 
 
 def _reason(name: str, value: Any) -> str:

@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from temper import __version__
 from temper.agent.facts import Facts, Gather
 from temper.agent.measurements import COMMIT_PARTS, STEPS, Histogram
+from temper.agent.node_source import totals
 from temper.agent.states import State
 from temper.node.processes import read_cost
 from temper.plan.layers import SYSTEM
@@ -183,14 +184,9 @@ def _of_status(facts: Facts) -> Iterator[tuple[str, _Values]]:
 
 
 def _of_tiers(facts: Facts) -> Iterator[tuple[str, _Values]]:
-    pods = dict.fromkeys((*Tier, SYSTEM), 0)
-    millicpu = dict(pods)
-    for view in facts.views:
-        name = view.decision.tier or SYSTEM
-        pods[name] += 1
-        millicpu[name] += view.request_millicpu or 0
-    yield "temper_tier_pods", [((name,), count) for name, count in pods.items()]
-    yield "temper_tier_request_millicpu", [((name,), sum_) for name, sum_ in millicpu.items()]
+    found = totals(facts.views).items()
+    yield "temper_tier_pods", [((name,), total.pods) for name, total in found]
+    yield "temper_tier_request_millicpu", [((name,), total.request_millicpu) for name, total in found]
 
 
 def _of_layers(facts: Facts) -> Iterator[tuple[str, _Values]]:

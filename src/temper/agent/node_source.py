@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from temper.node.held_cpus import held_cpus
 from temper.node.pod_cgroups import PodCgroups
 from temper.node.run_dir import RunDir
 from temper.node.topology import read_machine
-from temper.plan.layers import Plan
+from temper.plan.layers import SYSTEM, Plan
 from temper.plan.machine import Machine
 from temper.plan.planner import make_plan
 from temper.plan.pod_sizes import limit_millicpu, request_millicpu
@@ -47,6 +47,23 @@ class PodView(NamedTuple):
     request_millicpu: int | None
     limit_millicpu: int | None
     held: frozenset[int]
+
+
+class Total(NamedTuple):
+    """Of one tier's pods."""
+
+    pods: int = 0
+    request_millicpu: int = 0
+
+
+def totals(views: Iterable[PodView]) -> dict[str, Total]:
+    """Tier, or the system layer's name -> its pods and what they request; all are there, in the order of urgency."""
+    found: dict[str, Total] = dict.fromkeys((*Tier, SYSTEM), Total())
+    for view in views:
+        name = view.decision.tier or SYSTEM
+        pods, millicpu = found[name]
+        found[name] = Total(pods + 1, millicpu + (view.request_millicpu or 0))
+    return found
 
 
 class NodeSource:

@@ -1,15 +1,16 @@
 import pytest
 
-from temper.agent.kill_switch import ANNOTATIONS, is_unclear, why_engaged
+from temper.agent.kill_switch import is_unclear, why_engaged
+from temper.plan.pods import SWITCH_ANNOTATIONS
 
-OURS, FORMER = ANNOTATIONS
+OURS, FORMER = SWITCH_ANNOTATIONS
 
 
 def test_the_names_are_the_documented_ones():
-    assert set(ANNOTATIONS) == {"temper.codes/safe-mode-requested", "infera.io/safe-mode-requested"}
+    assert set(SWITCH_ANNOTATIONS) == {"temper.codes/safe-mode-requested", "infera.io/safe-mode-requested"}
 
 
-@pytest.mark.parametrize("name", ANNOTATIONS)
+@pytest.mark.parametrize("name", SWITCH_ANNOTATIONS)
 def test_either_prefix_engages(name):
     assert why_engaged({name: "true"}) == f"node annotation {name}=true"
     assert not is_unclear({name: "true"})

@@ -4,13 +4,13 @@ import msgspec
 import pytest
 
 from temper.agent import node_source
-from temper.agent.kill_switch import ANNOTATIONS
 from temper.agent.live_settings import LiveSettings
 from temper.agent.node_source import NodeSource, describe, layer_of
 from temper.kube import resources
 from temper.node.run_dir import RunDir
 from temper.plan.machine import Cpu, Machine
 from temper.plan.pod_tiers import SYSTEM_PRIORITY
+from temper.plan.pods import SWITCH_ANNOTATIONS
 from temper.settings.sources import SET, Sources
 
 MACHINE = Machine(tuple(Cpu(cpu, cpu, 0, 0) for cpu in range(8)))
@@ -128,26 +128,26 @@ class TestSwitch:
     def test_it_follows_the_annotations(self, source):
         source.feed_node({})
         assert source.safe_mode_reason() is None
-        source.feed_node({ANNOTATIONS[1]: "true"})
-        assert source.safe_mode_reason() == f"node annotation {ANNOTATIONS[1]}=true"
-        source.feed_node({ANNOTATIONS[1]: "false"})
+        source.feed_node({SWITCH_ANNOTATIONS[1]: "true"})
+        assert source.safe_mode_reason() == f"node annotation {SWITCH_ANNOTATIONS[1]}=true"
+        source.feed_node({SWITCH_ANNOTATIONS[1]: "false"})
         assert source.safe_mode_reason() is None
         assert source.told == ["switch"] * 3
 
     def test_a_node_that_is_gone_leaves_it_as_it_was(self, source):
-        source.feed_node({ANNOTATIONS[0]: "true"})
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "true"})
         source.feed_node(None, there=False)
-        assert source.safe_mode_reason() == f"node annotation {ANNOTATIONS[0]}=true"
+        assert source.safe_mode_reason() == f"node annotation {SWITCH_ANNOTATIONS[0]}=true"
         source.feed_pods()
         assert source.not_ready() == ""
 
     def test_a_node_made_anew_does_not_release_it(self, source):
-        source.feed_node({ANNOTATIONS[0]: "true"})
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "true"})
         source.feed_node({}, uid="another")
         assert "made anew" in source.safe_mode_reason()
         source.feed_node({"other": "1"}, uid="another")
         assert source.safe_mode_reason().count("made anew") == 1
-        source.feed_node({ANNOTATIONS[0]: "false"}, uid="another")
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "false"}, uid="another")
         assert source.safe_mode_reason() is None
 
     def test_only_a_switch_that_moves_starts_the_stopwatch(self, source):
@@ -156,15 +156,15 @@ class TestSwitch:
         assert first > 0
         source.feed_node({"other": "1"})
         assert source.switch_heard_ns() == first
-        source.feed_node({ANNOTATIONS[0]: "true"})
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "true"})
         moved = source.switch_heard_ns()
         assert moved > first
-        source.feed_node({ANNOTATIONS[0]: "true", "other": "2"})
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "true", "other": "2"})
         assert source.switch_heard_ns() == moved
 
     def test_an_unclear_one_is_on_and_logged_once(self, source, events):
-        source.feed_node({ANNOTATIONS[0]: "yes"})
-        source.feed_node({ANNOTATIONS[0]: "yes", "other": "1"})
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "yes"})
+        source.feed_node({SWITCH_ANNOTATIONS[0]: "yes", "other": "1"})
         assert "neither true nor false" in source.safe_mode_reason()
         assert [name for name, _ in events] == ["unclear_switch"]
 
