@@ -134,6 +134,6 @@ class NodeAgent:
 
     def _present(self) -> Mapping[str, Any]:
         """The node object's annotations, as last heard."""
-        for node in self.source.node.objects.values():
-            return node.metadata.annotations or {}
+        for found in self.source.node.objects.values():
+            return dict(found)
         return {}

@@ -88,6 +88,7 @@ class NodeSource:
         self.node = Reflector(
             client,
             resources.Node,
+            keep=lambda node: node.metadata.annotations or {},
             fields=f"metadata.name={name}",
             on_change=self._node_changed,
             relist_s=relist_s,
@@ -96,6 +97,7 @@ class NodeSource:
         self.pods = Reflector(
             client,
             resources.Pod,
+            keep=from_api,
             fields=f"spec.nodeName={name}",
             namespace="*",
             on_change=self._pods_changed,
@@ -162,13 +164,12 @@ class NodeSource:
         return self.node.trouble or self.pods.trouble
 
     def _node_changed(self) -> None:
-        for node in self.node.objects.values():  # one; a node that is gone leaves the switch as it was
-            annotations = node.metadata.annotations or {}
-            reason = self._why_engaged(node.metadata.uid, annotations)
+        for uid, found in self.node.objects.items():  # one; a node that is gone leaves the switch as it was
+            reason = self._why_engaged(uid, found)
             if reason != self._switch or not self._heard_ns:
                 self._heard_ns = self.node.heard_ns
                 self._switch = reason
-                if is_unclear(annotations):
+                if is_unclear(found):
                     event("unclear_switch", reason=reason)
         self._on_switch()
 
@@ -187,8 +188,8 @@ class NodeSource:
     # ---- from pods to workloads ----
 
     def _look(self, machine: Machine) -> tuple[PodView, ...]:
-        pods = [from_api(found) for found in self.pods.objects.values()]
-        pods = sorted((pod for pod in pods if not pod.finished), key=lambda pod: (pod.key, pod.uid))
+        there = (pod for pod in self.pods.objects.values() if not pod.finished)
+        pods = sorted(there, key=lambda pod: (pod.key, pod.uid))
         cgroups = self._cgroups(pods)
         held = held_cpus(self._pod_cgroups.cgroups, cgroups, [cpu.id for cpu in machine.cpus])
         rules = self._settings().tiers.rules

@@ -35,7 +35,9 @@ SPREAD = 0.2
 class Reflector:
     """The objects of one kind that a field selector chooses.
 
-    objects: uid -> object. synced: a complete list has been had, so `objects` is the truth of some moment.
+    keep: what is kept of an object. Much of it nobody here reads (a node's conditions, a pod's probes), and an event
+    that changes nothing kept is no change.
+    objects: uid -> what is kept. synced: a complete list has been had, so `objects` is the truth of some moment.
     trouble: why it can't be brought up to date just now; empty while the watch stands.
     on_surprise: told of an error that is none of the server's known troubles: a mistake of ours, or hostile input.
     heard_ns: CLOCK_MONOTONIC of the last event, for the kill switch's stopwatch. nr_requests: lists and watches;
@@ -50,6 +52,7 @@ class Reflector:
         fields: str,
         on_change: Callable[[], None],
         relist_s: Callable[[], float],
+        keep: Callable[[Any], Any],
         namespace: str | None = None,
         on_surprise: Callable[[Exception], None] = lambda _: None,
     ) -> None:
@@ -63,6 +66,7 @@ class Reflector:
         self._resource = resource
         self._fields = fields
         self._namespace = namespace
+        self._keep = keep
         self._on_change = on_change
         self._on_surprise = on_surprise
         self._relist_s = relist_s
@@ -101,7 +105,7 @@ class Reflector:
     async def _list(self) -> None:
         """All pages, then one change: the copy is never half old and half new."""
         pages = self._client.list(self._request({"limit": str(PAGE)}, is_watch=False))
-        objects = {found.metadata.uid: found async for found in pages}
+        objects = {found.metadata.uid: self._keep(found) async for found in pages}
         self._version = pages.resourceVersion
         self._list_again_at = time.monotonic() + self._relist_s() * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
         self._recover()
@@ -123,10 +127,15 @@ class Reflector:
                 self._apply(kind, found)
 
     def _apply(self, kind: str, found: Any) -> None:
-        if kind == "DELETED":
-            self.objects.pop(found.metadata.uid, None)
+        """Each change is told once."""
+        uid, before = found.metadata.uid, self.objects.get(found.metadata.uid)
+        kept = None if kind == "DELETED" else self._keep(found)
+        if kept == before:
+            return
+        if kept is None:
+            del self.objects[uid]
         else:
-            self.objects[found.metadata.uid] = found
+            self.objects[uid] = kept
         self._tell()
 
     def _tell(self) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from temper.node.cgroups import CgroupDir, Cgroups
+from temper.node.small_files import read_bytes
 from temper.plan.units import parse_cpu_list
 
 # Containers of one pod that are read, far above what any pod has.
@@ -28,7 +28,7 @@ def held_cpus(
 
     pods: all of this machine, as `PodCgroups.find` gives them: with a few only, the shared rest can't be told.
     """
-    all_cpus, parents = frozenset(online), dict[Path, frozenset[int]]()
+    all_cpus, parents = frozenset(online), dict[str, frozenset[int]]()
     pinned = {pod: set(_pinned(cgroups, dirs, all_cpus, parents)) for pod, dirs in pods.items()}
     wearers = Counter(cpus for sets in pinned.values() for cpus in sets)
     shared = frozenset[int]().union(*(cpus for cpus, count in wearers.items() if count > 1))
@@ -37,27 +37,29 @@ def held_cpus(
 
 
 def _pinned(
-    cgroups: Cgroups, dirs: Iterable[CgroupDir], online: frozenset[int], parents: dict[Path, frozenset[int]]
+    cgroups: Cgroups, dirs: Iterable[CgroupDir], online: frozenset[int], parents: dict[str, frozenset[int]]
 ) -> Iterator[frozenset[int]]:
     """The set of each narrowed container of one pod. A container may also be one of `dirs` itself.
 
     parents: what their cgroups have, read once: a node's pods have three parents.
     """
     for cgroup in dirs:
-        pod = cgroups.root / cgroup.path
-        if pod.parent not in parents:
-            parents[pod.parent] = (_cpus(pod.parent / "cpuset.cpus.effective") & online) or online
-        available = parents[pod.parent]
-        for path in (pod, *(pod / name for name in sorted(cgroups.names(cgroup.path))[:MAX_CONTAINERS])):
-            if _cpus(path / "cpuset.cpus"):  # else it's only its parent's set that shows
-                cpus = _cpus(path / "cpuset.cpus.effective") & available
+        pod = f"{cgroups.root}/{cgroup.path}"
+        parent = pod.rpartition("/")[0]
+        if parent not in parents:
+            parents[parent] = (_cpus(f"{parent}/cpuset.cpus.effective") & online) or online
+        available = parents[parent]
+        for path in (pod, *(f"{pod}/{name}" for name in sorted(cgroups.names(cgroup.path))[:MAX_CONTAINERS])):
+            if _cpus(f"{path}/cpuset.cpus"):  # else it's only its parent's set that shows
+                cpus = _cpus(f"{path}/cpuset.cpus.effective") & available
                 if cpus and cpus < available:
                     yield cpus
 
 
-def _cpus(path: Path) -> frozenset[int]:
+def _cpus(path: str) -> frozenset[int]:
     """A cpu list; empty when the file is gone, unreadable, or without the controller not there at all."""
+    text = read_bytes(path).decode(errors="replace").strip()
     try:
-        return frozenset(parse_cpu_list(path.read_text(encoding="ascii", errors="replace")))
-    except (OSError, ValueError):
+        return frozenset(parse_cpu_list(text)) if text else frozenset()
+    except ValueError:
         return frozenset()

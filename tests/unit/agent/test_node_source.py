@@ -7,6 +7,7 @@ from temper.agent import node_source
 from temper.agent.live_settings import LiveSettings
 from temper.agent.node_source import NodeSource, describe, layer_of
 from temper.kube import resources
+from temper.kube.pods import from_api
 from temper.node.run_dir import RunDir
 from temper.plan.machine import Cpu, Machine
 from temper.plan.pod_tiers import SYSTEM_PRIORITY
@@ -72,12 +73,11 @@ def source(tree, tmp_path, monkeypatch, events):
     made.file, made.settings = file, settings
 
     def pods(*found):
-        made.pods.objects, made.pods.synced = {each.metadata.uid: each for each in found}, True
+        made.pods.objects, made.pods.synced = {each.metadata.uid: from_api(each) for each in found}, True
         made.pods._tell()
 
     def node(annotations, *, there=True, uid="u"):
-        each = msgspec.convert({"metadata": {"name": "n1", "uid": uid, "annotations": annotations}}, resources.Node)
-        made.node.objects, made.node.synced = ({uid: each} if there else {}), True
+        made.node.objects, made.node.synced = ({uid: annotations or {}} if there else {}), True
         made.node._tell()
 
     made.feed_pods, made.feed_node = pods, node
