@@ -18,6 +18,7 @@ typedef unsigned long long u64;
 typedef _Bool bool;
 
 typedef u8 uint8_t;
+typedef u16 uint16_t;
 typedef u32 uint32_t;
 typedef u64 uint64_t;
 typedef s32 int32_t;

@@ -6,6 +6,7 @@
 /* Defaults make the object load on its own, under veristat for example. */
 const volatile struct temper_knobs knobs SEC(".rodata.knobs") = {
 	.nr_cpus = 1,
+	.nr_llcs = 1,
 };
 
 #define nr_cpus (knobs.nr_cpus)

@@ -438,6 +438,37 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 
 /* ---- what ran, and for how long ---- */
 
+/* By doubling; a loop-free log2, for this runs at every switch. */
+static __always_inline u32 wait_bucket(u64 wait_ns)
+{
+	u64 us = wait_ns / NSEC_PER_USEC;
+	u32 bucket = 0;
+
+	if (us >> 22)
+		return TEMPER_WAIT_BUCKETS - 1;
+	if (us >> 16) {
+		us >>= 16;
+		bucket += 16;
+	}
+	if (us >> 8) {
+		us >>= 8;
+		bucket += 8;
+	}
+	if (us >> 4) {
+		us >>= 4;
+		bucket += 4;
+	}
+	if (us >> 2) {
+		us >>= 2;
+		bucket += 2;
+	}
+	if (us >> 1) {
+		us >>= 1;
+		bucket += 1;
+	}
+	return (bucket + (u32)us) % TEMPER_WAIT_BUCKETS;
+}
+
 static __always_inline void account_wait(struct task_ctx *tctx, u64 now)
 {
 	struct temper_layer_stats *s = layer_stats(tctx->layer);
@@ -448,6 +479,7 @@ static __always_inline void account_wait(struct task_ctx *tctx, u64 now)
 		return;
 	s->nr_runs++;
 	s->wait_ns += wait_ns;
+	s->wait_hist[wait_bucket(wait_ns)]++;
 	if (wait_ns > s->max_wait_ns)
 		s->max_wait_ns = wait_ns;
 }

@@ -12,6 +12,9 @@
 enum temper_limits {
 	TEMPER_MAX_CPUS = 512,
 	TEMPER_MAX_LAYERS = 16,
+	TEMPER_MAX_LLCS = 64,	 /* last-level caches; ids beyond are folded onto these */
+	TEMPER_NAME_LEN = 16,	 /* of a layer, with its terminating zero */
+	TEMPER_WAIT_BUCKETS = 24,
 	TEMPER_MAX_CGROUPS = 8192, /* mapped cgroups in one generation */
 	TEMPER_NR_SLOTS = 3,
 	TEMPER_OWNER_NONE = 255, /* an open cpu */
@@ -38,6 +41,7 @@ struct temper_layer {
 	uint8_t pad[3];
 	uint32_t slice_us;
 	uint32_t pad2;
+	char name[TEMPER_NAME_LEN]; /* for the kernel's debug dump only */
 };
 
 /* One generation. Userspace fills an idle slot, then runs the commit program. */
@@ -75,12 +79,17 @@ struct temper_commit {
 struct temper_layer_stats {
 	uint64_t run_ns;
 	uint64_t wait_ns; /* runnable to running, summed */
+	uint64_t guest_ns; /* of run_ns, as a guest */
 	uint64_t nr_runs;
+	uint64_t nr_wakes;
 	uint64_t nr_direct;	/* wake-ups placed at once on an idle cpu */
+	uint64_t nr_spills;	/* runs of an owning layer on a cpu that it may use and does not own */
 	uint64_t nr_preempts;	/* cpus taken from a lower rank */
 	uint64_t nr_preempted;	/* cpus lost to a higher rank */
 	uint64_t nr_guest_runs; /* ran on a cpu that its layer may not use, for want of another */
 	uint64_t nr_rescued;	/* waited past the bound and were moved ahead */
+	/* Waits, runnable to running: [0] below 1 us, [i] from 2^(i-1) us to below 2^i us, the last one all the rest. */
+	uint64_t wait_hist[TEMPER_WAIT_BUCKETS];
 	uint64_t max_wait_ns;
 };
 
@@ -105,9 +114,11 @@ enum temper_exit_code {
 /* Set by the engine between open and load; the verifier then sees constants. */
 struct temper_knobs {
 	uint32_t nr_cpus;   /* highest possible cpu id + 1 */
+	uint32_t nr_llcs;   /* at least 1 */
 	int32_t agent_tgid; /* our own two processes belong to the system layer */
 	int32_t engine_tgid;
-	uint32_t pad;
+	uint8_t llc[TEMPER_MAX_CPUS];	   /* of each cpu, below nr_llcs */
+	uint16_t sibling[TEMPER_MAX_CPUS]; /* the next cpu of the same core, round and round; itself when alone */
 };
 
 /* Written by the engine while attached, read by the scheduler's service timer. */

@@ -27,7 +27,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from testbed import binaries, cache, certificates, host
 from testbed.component import Component, Server
@@ -42,6 +42,13 @@ ASK_S, SHORTEST_S = 5.0, 0.1
 # Below the ports that the kernel gives to clients: a client can't take the port of a server that is down.
 PORTS = range(20000, 30000)
 SERVICE_ADDRESSES = "10.96.0.0/16"
+# What each service account asked for: JSON is YAML too. A watch is written when it ends as well.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
 ISSUER = "https://kubernetes.default.svc"
 
 
@@ -88,6 +95,7 @@ class Cluster:
         port = free_port(PORTS)
         authority = certificates.Authority.create(directory / "pki", ["127.0.0.1", HOST_ADDRESS, "localhost"])
         etcd = Server(etcd_command(programs, directory), directory / "etcd.log")
+        (directory / "audit-policy.yaml").write_text(json.dumps(AUDIT_POLICY))
         argv = api_server_command(programs, directory, port, authority)
         api_server = Server(argv, directory / "kube-apiserver.log")
         cluster = cls(directory, programs, port, etcd, api_server, [etcd, api_server], claim)
@@ -189,6 +197,13 @@ class Cluster:
         path.write_text(kubeconfig_text(server or self.guest_url, authority, login))
         return path
 
+    def asked_by(self, account: ServiceAccount) -> list[dict[str, Any]]:
+        """What an account asked of the API server so far, oldest first: the audit log's events, restarts included."""
+        name = f"system:serviceaccount:{account.namespace}:{account.name}"
+        log = self.directory / "audit.log"
+        events = (json.loads(line) for line in log.read_text().splitlines()) if log.exists() else ()
+        return [event for event in events if event["user"]["username"] == name]
+
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until the API server says that it is ready, etcd included."""
         deadline = time.monotonic() + timeout_s
@@ -272,6 +287,9 @@ def api_server_command(programs: Path, directory: Path, port: int, authority: ce
         "enable-admission-plugins": "NodeRestriction",  # a kubelet changes its own node only, as kubeadm has it
         "disable-admission-plugins": "ServiceAccount",
         "allow-privileged": "true",
+        "audit-policy-file": directory / "audit-policy.yaml",
+        "audit-log-path": directory / "audit.log",
+        "audit-log-mode": "blocking-strict",  # a line is there when its answer is, whoever is killed next
     }
     return [str(programs / "kube-apiserver"), *(f"--{name}={value}" for name, value in options.items())]
 

@@ -22,9 +22,10 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def measured(request):
-    """measured(what, seconds): show it when all tests are done."""
+    """measured(what, seconds as a float, or a count): show it when all tests are done."""
 
-    def keep(what, seconds):
-        request.config.stash[MEASURED].append((what, f"{seconds * 1e3:.1f} ms"))
+    def keep(what, figure):
+        shown = f"{figure * 1e3:.1f} ms" if isinstance(figure, float) else str(figure)
+        request.config.stash[MEASURED].append((what, shown))
 
     return keep

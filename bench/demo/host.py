@@ -5,40 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bench import guests, programs, workloads
 from bench.demo import picture, records, summary
-from bench.demo.scene import PHASES, TITLES, Scene, changed
+from bench.demo.scene import PHASES, TITLES, Scene
+from bench.settings import changed
+from bench.workloads import Rule
 from rich.console import Console
 from rich.table import Table
 
 REPO = Path(__file__).resolve().parents[2]
-LOAD = REPO / "bench/load"
 PROGRAMS = ("mcopen", "spin", "statewatch", "turns")
 # The guest's kernel uses fewer cpus than its machine declares, which evens their speeds: bench/load/turns.c.
 MACHINE_CPUS = 8
 TIMEOUT_S = 900
-
-WORKLOADS = """\
-version = 1
-
-[[workload]]
-name = "memcached"
-tier = "critical"
-cgroup = "demo/memcached"
-cpus = {cpus}
-
-[[workload]]
-name = "background"
-tier = "background"
-cgroup = "demo/background"
-"""
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 
@@ -46,39 +30,22 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 def build(share: Path, scene: Scene) -> None:
     """Everything the guest finds at /share."""
     shutil.rmtree(share, ignore_errors=True)
-    for folder in ("bin", "raw"):
-        (share / folder).mkdir(parents=True)
-    gcc = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"]
-    with ThreadPoolExecutor() as together:
-        programs = [[*gcc, "-o", str(share / "bin" / name), str(LOAD / f"{name}.c"), "-lm"] for name in PROGRAMS]
-        list(together.map(lambda command: subprocess.run(command, check=True), programs))
-    multiarch = subprocess.run(["gcc", "-print-multiarch"], check=True, capture_output=True, text=True).stdout.strip()
-    command = ["clang-19", "-g", "-O2", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{multiarch}"]
-    subprocess.run([*command, "-c", str(LOAD / "idleburn.bpf.c"), "-o", str(share / "bin/idleburn.bpf.o")], check=True)
+    (share / "raw").mkdir(parents=True)
+    programs.build(PROGRAMS, share / "bin")
+    programs.build_bpf("idleburn", share / "bin")
     (share / "scene.json").write_text(json.dumps(scene.as_dict()))
-    (share / "workloads.toml").write_text(WORKLOADS.format(cpus=scene.memcached_cpus))
+    rules = [
+        Rule("memcached", "critical", "pods/memcached", scene.memcached_cpus),
+        Rule("background", "background", "pods/background"),
+    ]
+    (share / "workloads.toml").write_text(workloads.text(rules))
 
 
 def play(share: Path, scene: Scene, kernel: str | None) -> int:
     """Run the player in the guest and show its progress; its exit status."""
-    command: list[str | Path] = [
-        REPO / "testbed/run",
-        "--clock",
-        "virtual",
-        "--cpus",
-        str(MACHINE_CPUS),
-        "--timeout",
-        str(TIMEOUT_S),
-    ]
-    command += ["--append", f"nr_cpus={scene.cpus + 1}", "--share", share]
-    command += ["--kernel", kernel] if kernel else []
-    started = time.monotonic()
-    inside = "/share/bin/turns && exec python3 -m bench.demo.guest.player /share"
-    with subprocess.Popen([*command, "--", "sh", "-c", inside], stdout=subprocess.PIPE, text=True) as guest:
-        assert guest.stdout is not None
-        for line in guest.stdout:
-            show(line, time.monotonic() - started)
-    return guest.returncode
+    shape = guests.Shape(scene.cpus + 1, MACHINE_CPUS)
+    command = guests.command(shape, share, kernel=kernel, timeout_s=TIMEOUT_S)
+    return guests.follow(command, "bench.demo.guest.player", show)
 
 
 def show(line: str, elapsed_s: float) -> None:

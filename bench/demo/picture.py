@@ -9,7 +9,7 @@ import matplotlib as mpl
 mpl.use("svg")
 
 from bench.demo.records import Records
-from bench.demo.summary import percentile
+from bench.percentiles import percentile
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 

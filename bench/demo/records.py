@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HEADER = struct.Struct("<8sII")
-RECORD = struct.Struct("<QQIHH")  # struct record of bench/load/mcopen.c
-MAGIC = b"MCOPEN1\n"
-
-
-class Request(NamedTuple):
-    """One request. latency_ns counts from the planned instant; lateness_ns is the client's own delay in it."""
-
-    scheduled_ns: int
-    latency_ns: int
-    lateness_ns: int
-    lost: bool
+from bench.request_log import Request, between, read_requests
 
 
 class Span(NamedTuple):
@@ -67,7 +55,7 @@ class Records(NamedTuple):
 
     def between(self, start_ns: int, end_ns: int) -> list[Request]:
         """Requests planned within [start, end)."""
-        return [request for request in self.requests if start_ns <= request.scheduled_ns < end_ns]
+        return between(self.requests, start_ns, end_ns)
 
     def spans_between(self, start_ns: int, end_ns: int) -> list[Span]:
         """The parts of the spans that lie within [start, end)."""
@@ -82,16 +70,6 @@ def read(raw: Path) -> Records:
     requests = sorted(read_requests(raw / "requests.bin"))
     spans, gap_ns = read_spans((raw / "watch.txt").read_text().splitlines())
     return Records(requests, read_events((raw / "events.jsonl").read_text().splitlines()), spans, gap_ns)
-
-
-def read_requests(path: Path) -> list[Request]:
-    """The client's record file."""
-    data = path.read_bytes()
-    magic, size, _ = HEADER.unpack_from(data)
-    if magic != MAGIC or size != RECORD.size:
-        raise ValueError(f"{path.name}: not a record file of this version")
-    body = data[HEADER.size : len(data) - (len(data) - HEADER.size) % RECORD.size]
-    return [Request(t, latency, late, status != 0) for t, latency, late, _, status in RECORD.iter_unpack(body)]
 
 
 def read_events(lines: Sequence[str]) -> list[Event]:

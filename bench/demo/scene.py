@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
+
+from bench.guest.memcached import Load
 
 # In the order played.
 PHASES = ("stock_idle", "stock_loaded", "attached", "failover", "reattached", "safe_mode")
@@ -29,7 +31,7 @@ class Scene:
     measure_s: length of a measured window; loaded_s: of the one on stock with the background, as long as a failover.
     lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
     background_weight, memcached_weight, temper_weight: cpu.weight of the cgroups, as the kubelet writes it for a
-    BestEffort pod, for 3 cpus requested, and for a tenth of a cpu requested.
+    BestEffort pod, for 2 cpus requested, and for a tenth of a cpu requested.
     watch_us: period of the observer.
     """
 
@@ -61,14 +63,17 @@ class Scene:
         """For scene.json and summary.json."""
         return asdict(self)
 
-
-def changed(scene: Scene, settings: list[str]) -> Scene:
-    """The scene with `name=value` settings applied; ValueError names what is wrong."""
-    kinds = {field.name: type(getattr(scene, field.name)) for field in fields(scene)}
-    values: dict[str, object] = {}
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        if name not in kinds:
-            raise ValueError(f"{name!r} is no setting of the scene; they are {', '.join(kinds)}")
-        values[name] = kinds[name](text)
-    return replace(scene, **values)  # type: ignore[arg-type]
+    def load(self) -> Load:
+        """memcached and its client, which sends the same in every window of `measure_s`."""
+        return Load(
+            threads=self.memcached_threads,
+            rate=self.rate,
+            period_s=self.measure_s,
+            connections=self.connections,
+            arrivals=self.arrivals,
+            seed=self.seed,
+            keys=self.keys,
+            keyspace=self.keyspace,
+            value_bytes=self.value_bytes,
+            tcp=bool(self.tcp),
+        )

@@ -5,47 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.demo.records import Records, Request, Span
+from bench.demo.records import Records, Span
 from bench.demo.scene import PHASES, Scene
+from bench.percentiles import ms
+from bench.request_log import latencies
+from bench.validity import late_client, lost_requests, wrong_busyness, wrong_rate, wrong_scheduler
 from testbed.machine import ICOUNT_SHIFT
 
 SUMMARY_VERSION = 1
-# Validity rules. The load generator is no bottleneck; memcached is as busy as the scene means it to be.
-RATE_TOLERANCE = 0.03
-LATENESS_SHARE = 0.25  # the client's own p99 delay, of the latency's p99
-BUSY = (0.50, 0.70)  # memcached's cpu time, of all cpus, with nothing else running
-
 # What the demo claims.
 ATTACHED_OVER_IDLE = 1.3
 LOADED_OVER_IDLE = 3.0
 REATTACH_MS = 10_000.0
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them don't exceed (nearest rank); nan for none. values: ascending."""
-    if not values:
-        return float("nan")
-    return float(values[min(len(values) - 1, max(0, -(-len(values) * round(share * 10_000) // 10_000) - 1))])
-
-
-def ms(value_ns: float) -> float:
-    """Nanoseconds as milliseconds, to a microsecond."""
-    return round(value_ns / 1e6, 3)
-
-
-def latencies(requests: Sequence[Request]) -> dict[str, Any]:
-    """Percentiles of one window; a lost request counts with the time it has waited."""
-    waits = sorted(request.latency_ns for request in requests)
-    late = sorted(request.lateness_ns for request in requests)
-    return {
-        "p50_ms": ms(percentile(waits, 0.50)),
-        "p99_ms": ms(percentile(waits, 0.99)),
-        "p999_ms": ms(percentile(waits, 0.999)),
-        "max_ms": ms(waits[-1] if waits else float("nan")),
-        "requests": len(waits),
-        "lost": sum(request.lost for request in requests),
-        "client_lateness_p99_ms": ms(percentile(late, 0.99)),
-    }
 
 
 def observed(spans: Sequence[Span]) -> tuple[str, str]:
@@ -89,23 +60,14 @@ def phase(records: Records, scene: Scene, name: str) -> dict[str, Any]:
 
 def invalid(name: str, figures: dict[str, Any]) -> list[str]:
     """Why a window proves nothing; empty when it does."""
-    reasons = []
     wanted = "temper" if name in ("attached", "reattached") else "stock"
-    if figures["ops"] != wanted:
-        reasons.append(f"ops was {figures['ops']}, not {wanted}, throughout")
-    # Poisson arrivals scatter by the square root of their number.
-    tolerance = max(RATE_TOLERANCE, 3 / max(1, figures["requests"]) ** 0.5)
-    if abs(figures["rate"] / figures["rate_offered"] - 1) > tolerance:
-        reasons.append(f"{figures['rate']} requests a second were sent, {figures['rate_offered']} offered")
-    if figures["client_lateness_p99_ms"] > LATENESS_SHARE * figures["p99_ms"]:
-        reasons.append(f"the client itself was {figures['client_lateness_p99_ms']} ms late")
-    if name == "stock_idle" and not BUSY[0] <= figures["memcached_busy"] <= BUSY[1]:
-        reasons.append(
-            f"memcached used {figures['memcached_busy']:.0%} of the cpus, not {BUSY[0]:.0%} to {BUSY[1]:.0%}"
-        )
-    if name != "failover" and figures["lost"]:
-        reasons.append(f"{figures['lost']} requests were lost")
-    return reasons
+    return [
+        *wrong_scheduler(figures["ops"], wanted),
+        *wrong_rate(figures["rate"], figures["rate_offered"], figures["requests"]),
+        *late_client(figures["client_lateness_p99_ms"], figures["p99_ms"]),
+        *(wrong_busyness(figures["memcached_busy"]) if name == "stock_idle" else ()),
+        *(lost_requests(figures["lost"]) if name != "failover" else ()),
+    ]
 
 
 def first_span(records: Records, after_ns: int, *, ours: bool) -> Span:

@@ -18,17 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.demo.guest import stage
-from bench.demo.guest.idleburn import IdleBurn
 from bench.demo.scene import PHASES, TITLES, Scene
+from bench.guest import agent, stage
+from bench.guest.idleburn import IdleBurn
+from bench.guest.memcached import Memcached
 
-STATUS = Path("/run/temper/status.json")
 WORK = Path("/run/demo")
-SOCKET = WORK / "memcached.sock"
-PORT = "11211"
-# memcached's upkeep wakes every millisecond: a percent of a real cpu, but half of one in the guest.
-QUIET = ("-o", "no_lru_maintainer,no_lru_crawler,no_slab_reassign")
-ATTACH_S = 60.0
 LEAVE_S = 30.0
 
 
@@ -40,6 +35,7 @@ class Player:
         self.bin = share / "bin"
         self.scene = Scene(**json.loads((share / "scene.json").read_text()))
         self.phases = [name for name in PHASES if name in self.scene.phases.split(",")]
+        self.service = Memcached(self.scene.load(), self.bin, WORK)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.agent: subprocess.Popen[bytes] | None = None
         WORK.mkdir(exist_ok=True)
@@ -79,7 +75,7 @@ class Player:
         stage.become_instrument(scene.cpus)
         stage.no_huge_pages()
         burn = IdleBurn(self.bin / "idleburn.bpf.o")
-        stage.make_cgroups(
+        stage.make_pods(
             {
                 "background": scene.background_weight,
                 "memcached": scene.memcached_weight,
@@ -88,30 +84,12 @@ class Player:
         )
         watch = [str(self.bin / "statewatch"), "--out", str(WORK / "watch.txt"), "--period-us", str(scene.watch_us)]
         self.processes["statewatch"] = subprocess.Popen(watch)
-        address = ["-l", "127.0.0.1", "-p", PORT] if scene.tcp else ["-s", str(SOCKET)]
-        memcached = ["memcached", "-u", "root", "-t", str(scene.memcached_threads), "-m", "64", *QUIET, *address]
-        self.processes["memcached"] = stage.start(stage.ROOT / "memcached", memcached)
-        if not scene.tcp:
-            stage.wait_for("memcached's socket", SOCKET.exists, 20)
-        else:
-            time.sleep(2)
-        self.start_client()
-        return burn
-
-    def start_client(self) -> None:
-        """Populate and begin to send; from here on until the end."""
-        scene = self.scene
-        address = ["--port", PORT] if scene.tcp else ["--socket", str(SOCKET)]
-        argv = [str(self.bin / "mcopen"), *address, "--out", str(WORK / "requests.bin")]
-        for option, value in (
-            ("connections", scene.connections), ("rate", scene.rate), ("arrivals", scene.arrivals),
-            ("seed", scene.seed), ("keys-per-request", scene.keys), ("keyspace", scene.keyspace),
-            ("value-bytes", scene.value_bytes), ("period", scene.measure_s),
-        ):  # fmt: skip
-            argv += [f"--{option}", str(value)]
+        self.processes["memcached"] = self.service.start()
+        self.service.wait()
         log = WORK / "mcopen.log"
-        self.processes["client"] = stage.start(stage.INSTRUMENT, ["chrt", "-f", "10", *argv], log=log)
-        stage.wait_for("the client's first request", lambda: log.exists() and b"start_ns" in log.read_bytes(), 60)
+        self.processes["client"] = self.service.start_client(WORK / "requests.bin", log)
+        self.service.wait_client(log)
+        return burn
 
     def start_background(self) -> None:
         """The neighbours, unless they are there."""
@@ -123,21 +101,14 @@ class Player:
     def start_agent(self) -> None:
         """`temper run`, and wait until the kernel and then the agent itself say that it enforces."""
         self.event("agent_start")
-        argv = ["temper", "run", "--workloads", str(self.share / "workloads.toml")]
-        self.agent = stage.start(stage.AGENT, argv, log=WORK / f"agent-{time.monotonic_ns()}.log")
-        stage.wait_for("Temper attaches", lambda: stage.sched_ext()[0] == "enabled", ATTACH_S)
-        # The pid tells this agent's word from what a killed one left.
-        said = {"state": "enforcing", "agent_pid": self.agent.pid}
-        stage.wait_for("the agent to say so", lambda: said.items() <= self.read_status().items(), ATTACH_S)
+        self.agent = agent.start(self.share / "workloads.toml", WORK / f"agent-{time.monotonic_ns()}.log")
+        agent.wait_attached(self.agent.pid)
         self.event("agent_enforcing", status=self.read_status())
 
     def read_status(self) -> dict[str, Any]:
         """What the agent publishes; empty when it does not."""
-        try:
-            status: dict[str, Any] = json.loads(STATUS.read_text())
-        except (OSError, ValueError):
-            return {}
-        return {key: status.get(key) for key in ("state", "agent_pid", "timings_ns", "stats")}
+        status = agent.read_status()
+        return {key: status.get(key) for key in ("state", "agent_pid", "timings_ns", "stats")} if status else {}
 
     def ensure_agent(self) -> None:
         """Attached, whichever phase came before. Attaching under load is the failover's to measure."""
@@ -164,12 +135,12 @@ class Player:
         self.start_background()
         self.ensure_agent()
         time.sleep(self.scene.lead_s)
-        agent = self.agent
-        assert agent is not None
+        killed = self.agent
+        assert killed is not None
         self.event("window_start", phase="failover", cpu_us=self.usage())
-        self.event("kill", pid=agent.pid)
-        agent.send_signal(signal.SIGKILL)
-        agent.wait()
+        self.event("kill", pid=killed.pid)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
         stage.wait_for("the node falls back to stock", lambda: stage.sched_ext()[0] != "enabled", LEAVE_S)
         self.event("fell_back")
         time.sleep(self.scene.restart_s)
@@ -196,7 +167,7 @@ class Player:
         self.window("safe_mode", self.scene.measure_s)
         with stage.frozen(stage.ROOT / "background"):
             self.switch("off")
-            stage.wait_for("Temper attaches again", lambda: stage.sched_ext()[0] == "enabled", ATTACH_S)
+            stage.wait_for("Temper attaches again", lambda: stage.sched_ext()[0] == "enabled", agent.ATTACH_S)
         self.settle()
 
     def switch(self, wanted: str) -> None:

@@ -11,6 +11,7 @@ from temper.plan.layers import DEFAULT, SYSTEM, Plan
 from temper.plan.tiers import LayerKind
 
 MAX_LAYERS = libbpf.constant("TEMPER_MAX_LAYERS")
+NAME_LEN = libbpf.constant("TEMPER_NAME_LEN")
 OWNER_NONE = libbpf.constant("TEMPER_OWNER_NONE")
 
 KINDS = {
@@ -78,3 +79,4 @@ def _write_layers(config: Any, plan: Plan, ids: Mapping[str, int]) -> None:
         record.kind = KINDS[layer.kind]
         record.protects, record.preempts, record.exclusive = layer.protected, layer.preempts, layer.exclusive
         record.slice_us = layer.slice_us
+        record.name = layer.name.encode()[: NAME_LEN - 1]

@@ -89,6 +89,10 @@ class Guest:
             raise AssertionError(answer["error"])
         return answer["result"]
 
+    def line(self) -> Line:
+        """One more connection, for somebody who has a lot to ask beside everybody else."""
+        return Line(socket.create_connection(("127.0.0.1", self.ports[PORT])))
+
     def run(self, *argv: str, status: int | None = 0) -> str:
         """A command's stdout; its exit status must be `status`."""
         done, out, err = self.ask("run", argv=list(argv))
@@ -118,3 +122,25 @@ class Guest:
         self._listener.join(30)
         self._socket.close()
         self._log.close()
+
+
+class Line:
+    """A connection of its own: one thread asks, and doesn't hear the news."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._lines = connection.makefile("rb")
+
+    def ask(self, op: str, **arguments: Any) -> Any:
+        """One request; its result."""
+        self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
+        while "seen" in (answer := json.loads(self._lines.readline())):
+            pass
+        if "error" in answer:
+            raise AssertionError(answer["error"])
+        return answer["result"]
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+        self._socket.close()

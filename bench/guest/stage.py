@@ -1,4 +1,4 @@
-"""The processes and cgroups on stage: start, move, measure, end."""
+"""The processes and cgroups on stage in a guest: start, move, measure, end."""
 
 from __future__ import annotations
 
@@ -6,25 +6,40 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 CGROUPS = Path("/sys/fs/cgroup")
-ROOT = CGROUPS / "demo"
+ROOT = CGROUPS / "pods"
 INSTRUMENT = CGROUPS / "instrument"
 AGENT = ROOT / "temper"
 SCHED_EXT = Path("/sys/kernel/sched_ext")
 POLL_S = 0.01
+# Of SCHED_FIFO: whoever observes goes before the client, which goes before nothing on the instruments' cpu.
+OBSERVER_PRIORITY = 20
+CLIENT_PRIORITY = 10
 
 
-def make_cgroups(weights: dict[str, int]) -> None:
-    """demo/{memcached,background,temper}, siblings as pods are. weights: cpu.weight by name, if not 100."""
+class Look(NamedTuple):
+    """The kernel's word on who decides. ops: "" without a scheduler; seq: how many were attached since boot.
+
+    Two looks with one seq and the same state, enabled or disabled, prove that nothing changed between them: whoever
+    attaches counts up.
+    """
+
+    state: str
+    ops: str
+    seq: int
+
+
+def make_pods(weights: Mapping[str, int]) -> None:
+    """pods/<name>, siblings as pods are. weights: cpu.weight by name."""
     ROOT.mkdir(exist_ok=True)
     (ROOT / "cgroup.subtree_control").write_text("+cpu")
-    for name in ("memcached", "background", "temper"):
-        (ROOT / name).mkdir(exist_ok=True)
     for name, weight in weights.items():
+        (ROOT / name).mkdir(exist_ok=True)
         (ROOT / name / "cpu.weight").write_text(str(weight))
 
 
@@ -53,6 +68,16 @@ def end(process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> int:
 
 
 @contextmanager
+def running(cgroup: Path, argv: Sequence[str], *, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """The program runs inside the block, and is ended with it."""
+    process = start(cgroup, argv, log=log)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+@contextmanager
 def frozen(cgroup: Path) -> Iterator[None]:
     """The cgroup's tasks stand still inside the block."""
     (cgroup / "cgroup.freeze").write_text("1")
@@ -63,7 +88,7 @@ def frozen(cgroup: Path) -> Iterator[None]:
 
 
 def cpu_us(name: str) -> int:
-    """Cpu time that demo/`name` has used since it was made."""
+    """Cpu time that pods/`name` has used since it was made."""
     for line in (ROOT / name / "cpu.stat").read_text().splitlines():
         key, _, value = line.partition(" ")
         if key == "usage_usec":
@@ -87,7 +112,12 @@ def become_instrument(cpu: int) -> None:
     (INSTRUMENT / "cpuset.cpus").write_text(str(cpu))
     (INSTRUMENT / "cpuset.cpus.partition").write_text("root")
     (INSTRUMENT / "cgroup.procs").write_text(str(os.getpid()))
-    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(20))
+    become_realtime()
+
+
+def become_realtime(priority: int = OBSERVER_PRIORITY) -> None:
+    """Above sched_ext and the stock scheduler; children are normal tasks."""
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
 
 
 def sched_ext() -> tuple[str, str]:
@@ -99,9 +129,13 @@ def sched_ext() -> tuple[str, str]:
         return state, ""
 
 
-def wait_for(what: str, condition: object, timeout_s: float) -> None:
+def look() -> Look:
+    """Who decides now."""
+    return Look(*sched_ext(), int((SCHED_EXT / "enable_seq").read_text()))
+
+
+def wait_for(what: str, condition: Callable[[], object], timeout_s: float) -> None:
     """Poll until `condition()` is true; TimeoutError says what did not come."""
-    assert callable(condition)
     limit = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > limit:
