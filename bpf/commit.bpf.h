@@ -146,11 +146,14 @@ static __noinline int write_masks(u32 slot, u32 layer)
 	if (own && all) {
 		bpf_cpumask_clear(own);
 		bpf_cpumask_clear(all);
+		config->llcs[layer % TEMPER_MAX_LAYERS] = 0;
 		bpf_for(cpu, 0, nr_cpus) {
 			if (config->owner[cpu % TEMPER_MAX_CPUS] == layer)
 				bpf_cpumask_set_cpu(cpu, own);
-			if (may_use(config, cpu, layer))
-				bpf_cpumask_set_cpu(cpu, all);
+			if (!may_use(config, cpu, layer))
+				continue;
+			bpf_cpumask_set_cpu(cpu, all);
+			config->llcs[layer % TEMPER_MAX_LAYERS] |= 1ULL << llc_of(cpu);
 		}
 		ret = 0;
 	}

@@ -22,6 +22,7 @@ s32 scx_bpf_pick_idle_cpu(const cpumask_t *cpus_allowed, u64 flags) __ksym;
 bool scx_bpf_test_and_clear_cpu_idle(s32 cpu) __ksym;
 void scx_bpf_kick_cpu(s32 cpu, u64 flags) __ksym;
 s32 scx_bpf_task_cpu(const struct task_struct *p) __ksym;
+void scx_bpf_dump_bstr(char *fmt, unsigned long long *data, u32 data__sz) __ksym;
 void scx_bpf_exit_bstr(s64 exit_code, char *fmt, unsigned long long *data, u32 data__sz) __ksym;
 
 struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
@@ -110,6 +111,50 @@ static __always_inline bool dsq_move(struct bpf_iter_scx_dsq *it, struct task_st
 	}
 	scx_bpf_dispatch_from_dsq_set_slice___old(it, slice_ns);
 	return scx_bpf_dispatch_from_dsq___old(it, p, dsq_id, 0);
+}
+
+/* The same into a queue by vtime; the iterator takes the vtime first. */
+bool scx_bpf_dsq_move_vtime___new(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id,
+				  u64 enq_flags) __ksym_weak;
+bool scx_bpf_dispatch_vtime_from_dsq___old(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id,
+					   u64 enq_flags) __ksym_weak;
+void scx_bpf_dsq_move_set_vtime___new(struct bpf_iter_scx_dsq *it, u64 vtime) __ksym_weak;
+void scx_bpf_dispatch_from_dsq_set_vtime___old(struct bpf_iter_scx_dsq *it, u64 vtime) __ksym_weak;
+
+static __always_inline bool dsq_move_vtime(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id, u64 vtime)
+{
+	if (bpf_ksym_exists(scx_bpf_dsq_move_vtime___new)) {
+		scx_bpf_dsq_move_set_vtime___new(it, vtime);
+		return scx_bpf_dsq_move_vtime___new(it, p, dsq_id, 0);
+	}
+	scx_bpf_dispatch_from_dsq_set_vtime___old(it, vtime);
+	return scx_bpf_dispatch_vtime_from_dsq___old(it, p, dsq_id, 0);
+}
+
+/* From inside cpu_release: a count to be returned until it became void in 6.19. */
+void scx_bpf_reenqueue_local___v2___new(void) __ksym_weak;
+u32 scx_bpf_reenqueue_local___old(void) __ksym_weak;
+
+static __always_inline void reenqueue_local(void)
+{
+	if (bpf_ksym_exists(scx_bpf_reenqueue_local___v2___new))
+		scx_bpf_reenqueue_local___v2___new();
+	else
+		scx_bpf_reenqueue_local___old();
+}
+
+/* The runqueue's clock, already read, since 6.14. Not monotonic from one cpu to another: see elapsed_ns(). */
+u64 scx_bpf_now(void) __ksym_weak;
+
+static __always_inline u64 clock_ns(void)
+{
+	return bpf_ksym_exists(scx_bpf_now) ? scx_bpf_now() : bpf_ktime_get_ns();
+}
+
+/* From an instant that perhaps another cpu took: a clock that is behind that one's has seen no time pass. */
+static __always_inline u64 elapsed_ns(u64 now_ns, u64 since_ns)
+{
+	return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
 /* Slice and vtime are written through functions since 6.19, by plain stores before. */

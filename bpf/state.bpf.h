@@ -10,6 +10,7 @@ const volatile struct temper_knobs knobs SEC(".rodata.knobs") = {
 };
 
 #define nr_cpus (knobs.nr_cpus)
+#define nr_llcs (knobs.nr_llcs)
 
 enum {
 	NSEC_PER_USEC = 1000,
@@ -17,7 +18,7 @@ enum {
 
 	/* The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile. */
 	SERVICE_PERIOD_NS = 20 * NSEC_PER_MSEC,
-	SERVICE_RESCUE_EVERY = 5, /* periods from one rescue to the next */
+	SERVICE_FULL_EVERY = 5, /* periods from one look through every queue to the next */
 	/*
 	 * Every queue is turned over in about this time, however long it is and whatever outranks it: slices
 	 * shrink as a queue grows, a layer that is outranked gets a turn, a guest's pause ends.
@@ -26,13 +27,13 @@ enum {
 	SHORT_SLICE_NS = NSEC_PER_MSEC, /* of guests, of turns, and the least that a long queue shrinks to */
 	/* A task that waited this long, past what the turns give, is moved to a guest queue. */
 	RESCUE_AGE_NS = 1500 * NSEC_PER_MSEC,
-	RESCUE_BATCH = 64, /* tasks looked at per queue and rescue */
+	LOOK_BATCH = 64, /* tasks looked at per queue and look */
 	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
 	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
 	TURN_CHECK_NS = NSEC_PER_MSEC, /* a cpu looks for outranked layers this often */
 	/*
-	 * How far behind or ahead of its layer's clock a task may be queued, in virtual time. Ahead is small: with 64
+	 * How far behind or ahead of its queue's clock a task may be queued, in virtual time. Ahead is small: with 64
 	 * tasks queued behind a higher tier, 100 ms made one at nice 19 wait for over ten seconds.
 	 */
 	VTIME_LAG_NS = 100 * NSEC_PER_MSEC,
@@ -41,18 +42,21 @@ enum {
 	SEEK_PROBES = 8,
 	PREEMPT_INTERVAL_NS = NSEC_PER_MSEC,
 	RANK_NONE = 255,
+	/* A queue is no longer asked once it was empty and nothing was put there for this long. */
+	QUEUE_HINT_NS = NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
 	MAX_DEPTH = 16,
+	MAX_SIBLINGS = 8, /* hardware threads of one core: POWER's SMT8 is the most there is */
 	/* Running time and queue time are sampled by different cpus' clocks; more than this is a phantom. */
 	MAX_DELTA_NS = 1000 * NSEC_PER_MSEC,
 };
 
 /*
- * Dispatch queues. One per layer, by virtual time. Per cpu, first in first out: one for guests (tasks that
- * can run nowhere where their layer may, and tasks that waited past the bound), and one for its own kernel
- * threads that used up a slice. Made once, never destroyed.
+ * Dispatch queues. One per layer and last-level cache, by virtual time. Per cpu, first in first out: one for guests
+ * (tasks that can run nowhere where their layer may, and tasks that waited past the bound), and one for its own
+ * kernel threads that used up a slice. Made once, never destroyed.
  */
-#define DSQ_LAYER(layer) (0x10000ULL + (layer))
+#define DSQ_LAYER(layer, llc) (0x10000ULL + (layer) * TEMPER_MAX_LLCS + (llc))
 #define DSQ_GUEST(cpu) (0x20000ULL + (cpu))
 #define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
 
@@ -62,28 +66,37 @@ struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");
 struct temper_exit exit_record SEC(".data.exit");
 
 struct cpu_ctx {
-	u64 guest_next_ns;   /* no guest before this while there is other work */
-	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
-	u64 preempted_ns;    /* when a wake-up last took this cpu */
-	u8 layer;	     /* of the running task */
-	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
-	u8 preempts;	     /* the running task is itself of a preempting layer */
-	u8 guest;	     /* the running task is a guest here */
-	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
+	u64 guest_next_ns;    /* no guest before this while there is other work */
+	u64 turn_checked_ns;  /* when this cpu last looked for outranked layers */
+	u64 preempted_ns;     /* when a wake-up last took this cpu */
+	u64 guest_hint_ns;    /* when a guest was last put here; 0: there is none (queues.bpf.h) */
+	u64 kthread_hint_ns;  /* the same of its own kernel threads */
+	u8 layer;	      /* of the running task */
+	u8 rank;	      /* RANK_NONE between two tasks, when idle or not ours: no victim */
+	u8 preempts;	      /* the running task is itself of a preempting layer */
+	u8 guest;	      /* the running task is a guest here */
+	u8 exclusive;	      /* the running task's core is its layer's alone */
+	u8 turn_of;	      /* the layer whose turn was taken, plus one; its next task here runs a short slice */
+	u8 released;	      /* a higher class (real-time, deadline) has it */
+	u8 guest_deferred;    /* its guests wait for a pause to end, and nobody else will wake it for them */
+	u8 hurry;	      /* the rank, plus one, of a task that waits and can run nowhere else */
 } __attribute__((aligned(64)));
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
 
-/*
- * vtime: the furthest that any task of the layer got. Racing writers may lose an advance; the next makes it up.
- * served_ns: when a cpu last took a task from the layer's queue.
+/* A layer's queue at one cache. vtime: the furthest any task got; racing writers may lose an advance, which the next
+ * makes up. hint_ns: when a task was last put there.
  */
-struct layer_ctx {
+struct queue_ctx {
 	u64 vtime;
-	u64 served_ns;
+	u64 hint_ns;
 } __attribute__((aligned(64)));
 
-struct layer_ctx layer_ctxs[TEMPER_MAX_LAYERS];
+struct queue_ctx queue_ctxs[TEMPER_MAX_LAYERS * TEMPER_MAX_LLCS];
+
+/* By layer. queued: bit c, its queue at cache c may hold a task. served_ns: when a cpu last took one of its tasks. */
+u64 queued[TEMPER_MAX_LAYERS] __attribute__((aligned(64)));
+u64 served_ns[TEMPER_MAX_LAYERS] __attribute__((aligned(64)));
 
 /* Written by the scheduler only. `generation` and `cgroup_id` say what `layer` was resolved from. */
 struct task_ctx {
@@ -92,6 +105,7 @@ struct task_ctx {
 	u64 queued_ns;	 /* since when it waits; 0 while it runs or sleeps */
 	u64 run_base_ns; /* sum_exec_runtime at the last look */
 	u8 layer;
+	u8 llc;	  /* whose queue's clock its vtime is of */
 	u8 guest; /* queued, or running, as a guest */
 };
 
@@ -137,6 +151,14 @@ struct {
 	__type(key, u32);
 	__type(value, struct mask);
 } masks SEC(".maps");
+
+/* The cpus of each last-level cache; made at init where there are several. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TEMPER_MAX_LLCS);
+	__type(key, u32);
+	__type(value, struct mask);
+} llc_masks SEC(".maps");
 
 /* Room for one intersection, per cpu: ops do not nest on a cpu. */
 struct {
@@ -186,14 +208,29 @@ static __always_inline struct cpu_ctx *cpu_ctx(s32 cpu)
 	return &cpu_ctxs[(u32)cpu % TEMPER_MAX_CPUS];
 }
 
-static __always_inline struct layer_ctx *layer_ctx(u32 layer)
+static __always_inline u32 llc_of(s32 cpu)
 {
-	return &layer_ctxs[layer % TEMPER_MAX_LAYERS];
+	return nr_llcs > 1 ? knobs.llc[(u32)cpu % TEMPER_MAX_CPUS] % TEMPER_MAX_LLCS : 0;
+}
+
+static __always_inline s32 next_sibling(s32 cpu)
+{
+	return knobs.sibling[(u32)cpu % TEMPER_MAX_CPUS];
+}
+
+static __always_inline struct queue_ctx *queue_ctx(u32 layer, u32 llc)
+{
+	return &queue_ctxs[(layer % TEMPER_MAX_LAYERS) * TEMPER_MAX_LLCS + llc % TEMPER_MAX_LLCS];
 }
 
 static __always_inline struct temper_layer *layer_of(struct temper_config *config, u32 layer)
 {
 	return &config->layers[layer % TEMPER_MAX_LAYERS];
+}
+
+static __always_inline u32 owner_of(struct temper_config *config, s32 cpu)
+{
+	return config->owner[(u32)cpu % TEMPER_MAX_CPUS];
 }
 
 static __always_inline bool may_use(struct temper_config *config, s32 cpu, u32 layer)
@@ -227,6 +264,17 @@ static __always_inline const struct cpumask *layer_mask(u32 slot, u32 layer, u32
 	struct mask *mask = bpf_map_lookup_elem(&masks, &index);
 
 	return mask ? (const struct cpumask *)mask->cpus : NULL;
+}
+
+static __always_inline bool is_percpu_kthread(const struct task_struct *p)
+{
+	return (p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1;
+}
+
+/* May it run on every cpu? */
+static __always_inline bool is_unrestricted(const struct task_struct *p)
+{
+	return (u32)p->nr_cpus_allowed >= nr_cpus;
 }
 
 #endif

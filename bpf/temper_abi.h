@@ -54,7 +54,9 @@ struct temper_config {
 	uint8_t order[TEMPER_MAX_LAYERS]; /* layer ids by rank, nr_layers of them */
 	struct temper_layer layers[TEMPER_MAX_LAYERS];
 	uint8_t owner[TEMPER_MAX_CPUS];	    /* layer id, or TEMPER_OWNER_NONE */
-	uint32_t eligible[TEMPER_MAX_CPUS]; /* written by the commit: bit l = layer l may run on that cpu */
+	/* Written by the commit. */
+	uint32_t eligible[TEMPER_MAX_CPUS]; /* bit l: layer l may run on that cpu */
+	uint64_t llcs[TEMPER_MAX_LAYERS];   /* bit c: cache c has a cpu that the layer may run on */
 };
 
 enum temper_commit_error {

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which cpu a wake-up goes to. */
+#ifndef TEMPER_PLACE_BPF_H
+#define TEMPER_PLACE_BPF_H
+
+/* Can it run on some cpu that its layer may use? */
+static __always_inline bool has_home(struct task_struct *p, u32 slot, u32 layer)
+{
+	const struct cpumask *all;
+
+	if (task_cannot_move(p))
+		return may_use(config_of(slot), scx_bpf_task_cpu(p), layer);
+	if (is_unrestricted(p))
+		return true;
+	all = layer_mask(slot, layer, MASK_ALL);
+	return all && bpf_cpumask_intersects(all, p->cpus_ptr);
+}
+
+static __always_inline bool has_siblings(s32 cpu)
+{
+	return next_sibling(cpu) != cpu;
+}
+
+/* Does a sibling of this cpu run an exclusive thread? Its core is that thread's layer's alone, but for the due share. */
+static __always_inline bool beside_exclusive(s32 cpu)
+{
+	s32 other = next_sibling(cpu);
+	u32 i;
+
+	bpf_for(i, 1, MAX_SIBLINGS) {
+		if (other == cpu)
+			break;
+		if (cpu_ctx(other)->exclusive)
+			return true;
+		other = next_sibling(other);
+	}
+	return false;
+}
+
+/* Does nothing of ours run on its siblings? A real-time task is not seen, and costs this one a shared core. */
+static __always_inline bool is_core_idle(s32 cpu)
+{
+	s32 other = next_sibling(cpu);
+	u32 i;
+
+	bpf_for(i, 1, MAX_SIBLINGS) {
+		if (other == cpu)
+			break;
+		if (cpu_ctx(other)->rank != RANK_NONE)
+			return false;
+		other = next_sibling(other);
+	}
+	return true;
+}
+
+/* Guests that run beside a thread which begins to have its core to itself: their free time is over. */
+static __always_inline void expel_guests(s32 cpu)
+{
+	s32 other = next_sibling(cpu);
+	u32 i;
+
+	bpf_for(i, 1, MAX_SIBLINGS) {
+		if (other == cpu)
+			break;
+		if (cpu_ctx(other)->guest)
+			scx_bpf_kick_cpu(other, KICK_PREEMPT);
+		other = next_sibling(other);
+	}
+}
+
+/*
+ * An idle cpu of `mask` that p may use, of cache `llc` first; its idle bit is cleared, so the caller must use or
+ * kick it. flags: PICK_IDLE_CORE for cpus whose whole core is idle.
+ */
+static __always_inline s32 pick_idle(struct task_struct *p, const struct cpumask *mask, u32 llc, u64 flags)
+{
+	bool unrestricted = is_unrestricted(p);
+	u32 zero = 0;
+	struct mask *room, *near;
+	struct bpf_cpumask *both;
+	s32 cpu;
+
+	if (nr_llcs == 1 && unrestricted)
+		return scx_bpf_pick_idle_cpu(mask, flags);
+	room = bpf_map_lookup_elem(&scratch, &zero);
+	both = room ? room->cpus : NULL;
+	if (!both)
+		return -1;
+	if (nr_llcs > 1) {
+		near = bpf_map_lookup_elem(&llc_masks, &llc);
+		if (near && near->cpus) {
+			bpf_cpumask_and(both, mask, (const struct cpumask *)near->cpus);
+			if (!unrestricted)
+				bpf_cpumask_and(both, (const struct cpumask *)both, p->cpus_ptr);
+			cpu = scx_bpf_pick_idle_cpu((const struct cpumask *)both, flags);
+			if (cpu >= 0)
+				return cpu;
+		}
+		if (unrestricted)
+			return scx_bpf_pick_idle_cpu(mask, flags);
+	}
+	bpf_cpumask_and(both, mask, p->cpus_ptr);
+	return scx_bpf_pick_idle_cpu((const struct cpumask *)both, flags);
+}
+
+/* From the layer's own cpus, then from all that it may use. */
+static __always_inline s32 pick_idle_of_layer(struct task_struct *p, u32 slot, u32 layer, u32 llc, u64 flags)
+{
+	const struct cpumask *mask;
+	s32 cpu;
+
+	if (layer_of(config_of(slot), layer)->kind == TEMPER_GROUPED) {
+		mask = layer_mask(slot, layer, MASK_OWN);
+		cpu = mask ? pick_idle(p, mask, llc, flags) : -1;
+		if (cpu >= 0)
+			return cpu;
+	}
+	mask = layer_mask(slot, layer, MASK_ALL);
+	return mask ? pick_idle(p, mask, llc, flags) : -1;
+}
+
+/*
+ * Its previous cpu while that is idle and warm, then the layer's own cpus, then any that it may use; near ones first.
+ * With hardware threads a whole idle core anywhere comes before a busy one: two hot threads on siblings lose a fifth.
+ */
+static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer, s32 prev_cpu)
+{
+	struct temper_config *config = config_of(slot);
+	bool home = may_use(config, prev_cpu, layer);
+	u32 llc = llc_of(prev_cpu);
+	s32 cpu;
+
+	if (task_cannot_move(p))
+		return home && scx_bpf_test_and_clear_cpu_idle(prev_cpu) ? prev_cpu : -1;
+	home = home && bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) &&
+	       (layer_of(config, layer)->kind != TEMPER_GROUPED || owner_of(config, prev_cpu) == layer);
+	if (!has_siblings(prev_cpu)) {
+		if (home && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+			return prev_cpu;
+		return pick_idle_of_layer(p, slot, layer, llc, 0);
+	}
+	if (home && is_core_idle(prev_cpu) && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+		return prev_cpu;
+	cpu = pick_idle_of_layer(p, slot, layer, llc, PICK_IDLE_CORE);
+	if (cpu >= 0)
+		return cpu;
+	if (home && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+		return prev_cpu;
+	return pick_idle_of_layer(p, slot, layer, llc, 0);
+}
+
+/* One claim per cpu and PREEMPT_INTERVAL_NS: of several wakers that see the same victim, one takes it. */
+static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
+{
+	u64 before = *(volatile u64 *)&cctx->preempted_ns;
+
+	return elapsed_ns(now, before) >= PREEMPT_INTERVAL_NS &&
+	       __sync_val_compare_and_swap(&cctx->preempted_ns, before, now) == before;
+}
+
+/*
+ * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on: those between two
+ * tasks are kicked, for they may be about to idle and not see it; one that runs a lower rank is taken, if the layer
+ * preempts. The task itself waits in its layer's queue, where whichever cpu looks first finds it, so a kick that
+ * comes too late costs one needless switch and never strands anybody.
+ * Tolerated race: a cpu that stops, finds its queues empty and idles between this look and the insert is not seen:
+ * the service timer finds the task.
+ */
+static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer, s32 first, u64 now)
+{
+	struct temper_config *config = config_of(slot);
+	struct temper_layer *mine = layer_of(config, layer);
+	const struct cpumask *all;
+	bool stays = task_cannot_move(p);
+	u32 i;
+
+	if (!stays && !may_use(config, first, layer)) {
+		all = layer_mask(slot, layer, MASK_ALL);
+		if (all)
+			first = bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
+		if ((u32)first >= nr_cpus)
+			return;
+	}
+	bpf_for(i, 0, SEEK_PROBES) {
+		s32 cpu = first + (s32)i;
+		struct cpu_ctx *cctx;
+
+		if (i >= nr_cpus || (i && stays))
+			break;
+		if (cpu >= (s32)nr_cpus)
+			cpu -= nr_cpus;
+		if (!may_use(config, cpu, layer) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			continue;
+		cctx = cpu_ctx(cpu);
+		if (cctx->released)
+			continue;
+		if (cctx->rank == RANK_NONE) {
+			scx_bpf_kick_cpu(cpu, KICK_IDLE);
+			continue;
+		}
+		if (!mine->preempts || (!cctx->guest && (cctx->preempts || cctx->rank <= mine->rank)))
+			continue;
+		if (!claim(cctx, now))
+			continue;
+		count(layer, nr_preempts);
+		count(cctx->layer, nr_preempted);
+		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
+		return;
+	}
+	/* It waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next tick. */
+	if (stays || p->nr_cpus_allowed == 1)
+		cpu_ctx(first)->hurry = mine->rank + 1;
+}
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Putting tasks into queues, and taking them out.
+ *
+ * Asking an empty queue costs a hash lookup in the kernel, and a cpu would ask nine of them at each switch. So a
+ * hint stands beside each queue: set before every insert, and taken away only by a cpu that found the queue empty
+ * when nothing had been put there for QUEUE_HINT_NS. An insert lands within microseconds of its hint; should one be
+ * held up for longer than that (a stolen virtual cpu), the service timer finds the task at its next full look.
+ */
+#ifndef TEMPER_QUEUES_BPF_H
+#define TEMPER_QUEUES_BPF_H
+
+/* Its place in virtual time, no further than the lag from the queue's clock: sleepers gain, and hogs owe, only so much. */
+static __always_inline u64 place_vtime(struct task_struct *p, struct task_ctx *tctx, u32 llc)
+{
+	struct queue_ctx *queue = queue_ctx(tctx->layer, llc);
+	u64 clock = queue->vtime, vtime = p->scx.dsq_vtime;
+
+	/* What it owes, or is owed, goes with it to another cache's queue. */
+	if (nr_llcs > 1 && tctx->llc != llc) {
+		vtime += clock - queue_ctx(tctx->layer, tctx->llc)->vtime;
+		tctx->llc = llc;
+	}
+	if ((s64)(vtime - (clock - VTIME_LAG_NS)) < 0)
+		vtime = clock - VTIME_LAG_NS;
+	else if ((s64)(vtime - (clock + VTIME_AHEAD_NS)) > 0)
+		vtime = clock + VTIME_AHEAD_NS;
+	if (vtime != p->scx.dsq_vtime)
+		task_set_vtime(p, vtime);
+	return vtime;
+}
+
+/* The cache at which a task of this layer queues: its own while the layer may run there. */
+static __always_inline u32 queue_llc(struct temper_config *config, u32 layer, s32 cpu)
+{
+	u64 llcs = config->llcs[layer % TEMPER_MAX_LAYERS];
+	u32 llc = llc_of(cpu), i;
+
+	if (nr_llcs == 1 || (llcs & (1ULL << llc)))
+		return llc;
+	bpf_for(i, 0, nr_llcs)
+		if (llcs & (1ULL << (i % TEMPER_MAX_LLCS)))
+			return i % TEMPER_MAX_LLCS;
+	return llc;
+}
+
+static __always_inline void hint_layer(u32 layer, u32 llc, u64 now)
+{
+	u64 *bits = &queued[layer % TEMPER_MAX_LAYERS], bit = 1ULL << (llc % TEMPER_MAX_LLCS);
+
+	queue_ctx(layer, llc)->hint_ns = now;
+	if (!(*(volatile u64 *)bits & bit))
+		__sync_fetch_and_or(bits, bit);
+}
+
+static __always_inline u64 layer_slice(u32 slot, u32 layer)
+{
+	return layer_of(config_of(slot), layer)->slice_us * NSEC_PER_USEC;
+}
+
+/* The layer's slice, shrunk so that a long queue is turned over in TURN_NS. */
+static __always_inline u64 queue_slice(u32 slot, u32 layer, u64 dsq_id)
+{
+	u64 slice_ns = layer_slice(slot, layer);
+	s32 nr_queued = scx_bpf_dsq_nr_queued(dsq_id);
+	u64 share_ns = nr_queued > 0 ? TURN_NS / (u32)nr_queued : TURN_NS;
+
+	if (share_ns < SHORT_SLICE_NS)
+		share_ns = SHORT_SLICE_NS;
+	return share_ns < slice_ns ? share_ns : slice_ns;
+}
+
+static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
+{
+	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, cpu);
+	u64 dsq_id = DSQ_LAYER(layer, llc);
+
+	tctx->guest = false;
+	hint_layer(layer, llc, now);
+	dsq_insert_vtime(p, dsq_id, queue_slice(slot, layer, dsq_id), place_vtime(p, tctx, llc), 0);
+}
+
+/* A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. */
+static __always_inline void enqueue_guest(struct task_struct *p, struct task_ctx *tctx, s32 cpu, u64 now)
+{
+	if (tctx) {
+		tctx->guest = true;
+		count(tctx->layer, nr_guest_runs);
+	}
+	cpu_ctx(cpu)->guest_hint_ns = now;
+	dsq_insert(p, DSQ_GUEST(cpu), SHORT_SLICE_NS, 0);
+	scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
+/* Its cpu's own: first when it wakes, in turn with its like when it has used up a slice. */
+static __always_inline void enqueue_percpu_kthread(struct task_struct *p, s32 cpu, u64 now, u64 enq_flags)
+{
+	if (enq_flags & ENQ_WAKEUP) {
+		dsq_insert(p, DSQ_LOCAL, SHORT_SLICE_NS, ENQ_PREEMPT);
+		return;
+	}
+	cpu_ctx(cpu)->kthread_hint_ns = now;
+	dsq_insert(p, DSQ_KTHREAD(cpu), SHORT_SLICE_NS, 0);
+	scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
+/* A cpu's own queue, which only that cpu serves. */
+static __always_inline bool serve_own(u64 dsq_id, u64 *hint_ns, u64 now)
+{
+	u64 hint = *(volatile u64 *)hint_ns;
+
+	if (!hint)
+		return false;
+	if (dsq_move_to_local(dsq_id))
+		return true;
+	if (elapsed_ns(now, hint) > QUEUE_HINT_NS && scx_bpf_dsq_nr_queued(dsq_id) <= 0)
+		__sync_val_compare_and_swap(hint_ns, hint, 0);
+	return false;
+}
+
+static __always_inline bool serve_queue(u32 layer, u32 llc, u64 now)
+{
+	struct queue_ctx *queue = queue_ctx(layer, llc);
+	u64 dsq_id = DSQ_LAYER(layer, llc), hint = *(volatile u64 *)&queue->hint_ns;
+
+	if (dsq_move_to_local(dsq_id)) {
+		served_ns[layer % TEMPER_MAX_LAYERS] = now;
+		return true;
+	}
+	if (elapsed_ns(now, hint) > QUEUE_HINT_NS && scx_bpf_dsq_nr_queued(dsq_id) <= 0) {
+		__sync_fetch_and_and(&queued[layer % TEMPER_MAX_LAYERS], ~(1ULL << (llc % TEMPER_MAX_LLCS)));
+		if (*(volatile u64 *)&queue->hint_ns != hint)
+			hint_layer(layer, llc, now); /* somebody came in between */
+	}
+	return false;
+}
+
+/* A task of this layer that may run here: from this cache's queue, else from the nearest other one that has any. */
+static __always_inline bool serve_layer(u32 layer, u32 llc, u64 now)
+{
+	u64 bits = *(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS];
+	u32 i;
+
+	if (!bits)
+		return false;
+	if ((bits & (1ULL << (llc % TEMPER_MAX_LLCS))) && serve_queue(layer, llc, now))
+		return true;
+	if (nr_llcs == 1)
+		return false;
+	bpf_for(i, 1, nr_llcs) {
+		u32 other = (llc + i) % nr_llcs % TEMPER_MAX_LLCS;
+
+		if ((bits & (1ULL << other)) && serve_queue(layer, other, now))
+			return true;
+	}
+	return false;
+}
+
+/* How many of its tasks wait, at this cache or, when none does, at another one: what its turns go by. */
+static __always_inline s32 nr_waiting(u32 layer, u32 llc)
+{
+	u64 bits = *(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS];
+	u32 i;
+
+	if (!bits)
+		return 0;
+	bpf_for(i, 0, nr_llcs) {
+		u32 other = (llc + i) % nr_llcs % TEMPER_MAX_LLCS;
+		s32 nr;
+
+		if (!(bits & (1ULL << other)))
+			continue;
+		nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, other));
+		if (nr > 0)
+			return nr;
+	}
+	return 0;
+}
+
+#endif

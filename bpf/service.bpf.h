@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The service timer: the dead-man's switch, idle cpus beside waiting tasks, and a look through every queue for tasks
+ * that waited past the bound or belong elsewhere since the last commit.
+ */
+#ifndef TEMPER_SERVICE_BPF_H
+#define TEMPER_SERVICE_BPF_H
+
+/* A cpu that p may run on and that no higher class has; -1 when there is none among those that are looked at. */
+static __always_inline s32 unreleased_cpu(struct task_struct *p, s32 first)
+{
+	u32 i;
+
+	bpf_for(i, 0, LOOK_BATCH) {
+		s32 cpu = first + (s32)i;
+
+		if (i >= nr_cpus)
+			break;
+		if (cpu >= (s32)nr_cpus)
+			cpu -= nr_cpus;
+		if (!cpu_ctx(cpu)->released && bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			return cpu;
+	}
+	return -1;
+}
+
+/* Where a task that waited too long goes: a cpu of its layer's that it can use, else the one it is on. */
+static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer)
+{
+	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
+	s32 cpu = scx_bpf_task_cpu(p), other;
+
+	if (task_cannot_move(p))
+		return cpu;
+	if (all && !may_use(config_of(slot), cpu, layer) && bpf_cpumask_intersects(all, p->cpus_ptr))
+		cpu = bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
+	if (!cpu_ctx(cpu)->released)
+		return cpu;
+	other = unreleased_cpu(p, cpu);
+	return other >= 0 ? other : cpu;
+}
+
+/*
+ * Is it past what turns give? An unrestricted task of a layer that is being served has only its own layer to wait
+ * for, and its place in virtual time comes. One that can use a few cpus only may find those always taken.
+ */
+static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u32 layer, u64 now)
+{
+	if (!tctx->queued_ns || elapsed_ns(now, tctx->queued_ns) < RESCUE_AGE_NS)
+		return false;
+	return task_cannot_move(p) || !is_unrestricted(p) ||
+	       elapsed_ns(now, served_ns[layer % TEMPER_MAX_LAYERS]) > RESCUE_AGE_NS;
+}
+
+/* To the queue of the layer that it belongs to by now. */
+static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_struct *queued_task, struct task_struct *p,
+				   struct task_ctx *tctx, u32 slot, u64 now)
+{
+	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
+	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
+	s32 cpu;
+
+	if (!has_home(p, slot, layer)) {
+		cpu = scx_bpf_task_cpu(p);
+		cpu_ctx(cpu)->guest_hint_ns = now;
+		if (dsq_move(it, queued_task, DSQ_GUEST(cpu), SHORT_SLICE_NS)) {
+			tctx->guest = true;
+			scx_bpf_kick_cpu(cpu, KICK_IDLE);
+		}
+		return;
+	}
+	hint_layer(layer, llc, now);
+	if (!dsq_move_vtime(it, queued_task, DSQ_LAYER(layer, llc), queue_ctx(layer, llc)->vtime))
+		return;
+	cpu = all ? scx_bpf_pick_idle_cpu(all, 0) : -1;
+	if (cpu >= 0)
+		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
+u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
+u32 nr_services;
+u64 looked_generation; /* of the last commit after which every queue was looked through */
+
+static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
+{
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *found;
+
+	tasks_seen = 0;
+	bpf_iter_scx_dsq_new(&it, DSQ_LAYER(layer, llc), 0);
+	while ((found = bpf_iter_scx_dsq_next(&it))) {
+		struct task_struct *p;
+		struct task_ctx *tctx;
+		s32 cpu;
+
+		if (tasks_seen++ >= LOOK_BATCH)
+			break;
+		/* The iterator's pointer may not be looked through on every kernel; this one may. */
+		p = bpf_task_from_pid(found->pid);
+		if (!p)
+			continue;
+		tctx = task_ctx(p);
+		if (!tctx) {
+			bpf_task_release(p);
+			continue;
+		}
+		classify(p, tctx, slot);
+		if (tctx->layer != layer) {
+			rehome(&it, found, p, tctx, slot, now);
+		} else if (is_stranded(p, tctx, layer, now)) {
+			cpu = rescue_cpu(p, slot, layer);
+			cpu_ctx(cpu)->guest_hint_ns = now;
+			if (dsq_move(&it, found, DSQ_GUEST(cpu), SHORT_SLICE_NS)) {
+				tctx->guest = true;
+				count(layer, nr_rescued);
+				scx_bpf_kick_cpu(cpu, KICK_IDLE);
+			}
+		}
+		bpf_task_release(p);
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return 0;
+}
+
+/* Guests of a cpu that a higher class holds: those that can run elsewhere go there. */
+static __noinline int leave_released(s32 cpu, u64 now)
+{
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *found;
+
+	tasks_seen = 0;
+	bpf_iter_scx_dsq_new(&it, DSQ_GUEST(cpu), 0);
+	while ((found = bpf_iter_scx_dsq_next(&it))) {
+		struct task_struct *p;
+		s32 other;
+
+		if (tasks_seen++ >= LOOK_BATCH)
+			break;
+		p = bpf_task_from_pid(found->pid);
+		if (!p)
+			continue;
+		other = task_cannot_move(p) ? -1 : unreleased_cpu(p, cpu);
+		if (other >= 0) {
+			cpu_ctx(other)->guest_hint_ns = now;
+			if (dsq_move(&it, found, DSQ_GUEST(other), SHORT_SLICE_NS))
+				scx_bpf_kick_cpu(other, KICK_IDLE);
+		}
+		bpf_task_release(p);
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return 0;
+}
+
+/* Tasks wait and a cpu of theirs is idle: it went idle just before they were queued. */
+static __always_inline void wake_idle(u32 slot, u32 layer)
+{
+	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
+	s32 cpu = all ? scx_bpf_pick_idle_cpu(all, 0) : -1;
+
+	if (cpu >= 0)
+		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
+/* is_full: every queue is asked, and looked through; else only those whose hint says that somebody waits. */
+static __noinline int service_layers(u32 slot, u64 now, bool is_full)
+{
+	u32 layer, llc;
+
+	bpf_for(layer, 0, TEMPER_MAX_LAYERS) {
+		if (!is_full && !*(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS])
+			continue;
+		bpf_for(llc, 0, nr_llcs) {
+			if (scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, llc)) <= 0)
+				continue;
+			hint_layer(layer, llc, now);
+			wake_idle(slot, layer);
+			if (is_full)
+				look_through(slot, layer, llc, now);
+		}
+	}
+	return 0;
+}
+
+static __noinline int service_cpus(u64 now)
+{
+	u32 cpu;
+
+	bpf_for(cpu, 0, nr_cpus) {
+		struct cpu_ctx *cctx = cpu_ctx(cpu);
+
+		if (cctx->guest_deferred) {
+			cctx->guest_deferred = false;
+			scx_bpf_kick_cpu(cpu, KICK_IDLE);
+		}
+		if (!cctx->guest_hint_ns && scx_bpf_dsq_nr_queued(DSQ_GUEST(cpu)) > 0) {
+			cctx->guest_hint_ns = now;
+			scx_bpf_kick_cpu(cpu, KICK_IDLE);
+		}
+		if (!cctx->kthread_hint_ns && scx_bpf_dsq_nr_queued(DSQ_KTHREAD(cpu)) > 0) {
+			cctx->kthread_hint_ns = now;
+			scx_bpf_kick_cpu(cpu, KICK_IDLE);
+		}
+		if (cctx->released && cctx->guest_hint_ns)
+			leave_released(cpu, now);
+	}
+	return 0;
+}
+
+static int service(void *map, int *key, struct service_timer *timer)
+{
+	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns, generation;
+	u32 slot = active_slot();
+	bool is_full;
+
+	if (*(volatile u32 *)&exit_record.kind)
+		return 0; /* out already; another scheduler may be in */
+	if (now > beat_ns && now - beat_ns > control.deadman_ns) {
+		static char why[] = "agent heartbeat lost";
+		unsigned long long none = 0;
+
+		scx_bpf_exit_bstr(TEMPER_EXIT_DEADMAN, why, &none, 0);
+		return 0;
+	}
+	nr_services++;
+	generation = config_of(slot)->generation;
+	is_full = nr_services % SERVICE_FULL_EVERY == 0 || generation != looked_generation;
+	looked_generation = generation;
+	service_layers(slot, now, is_full);
+	if (is_full)
+		service_cpus(now);
+	bpf_timer_start(&timer->timer, SERVICE_PERIOD_NS, 0);
+	return 0;
+}
+
+#endif
