@@ -14,6 +14,7 @@ import msgspec
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.plan.samples import LayerSample
+from temper.plan.waits import longest_at_least_ns, waits_since
 from temper.wire.messages import LayerStats
 
 # Seconds. Detaching takes milliseconds; the bound to keep is a second, and a forced one may take several.
@@ -27,10 +28,10 @@ COMMIT_PARTS = ("kernel", "commit", "from_change_seen")
 class Histogram:
     """Counts by bound, as Prometheus has them. counts[i]: values up to bounds[i]; the last one is all the rest."""
 
-    def __init__(self, bounds_s: Sequence[float]) -> None:
+    def __init__(self, bounds_s: Sequence[float], counts: Sequence[int] = (), sum_s: float = 0.0) -> None:
         self.bounds_s = tuple(bounds_s)
-        self.counts = [0] * (len(bounds_s) + 1)
-        self.sum_s = 0.0
+        self.counts = list(counts) or [0] * (len(bounds_s) + 1)
+        self.sum_s = sum_s
 
     def add(self, value_ns: int) -> None:
         """One value, in nanoseconds."""
@@ -100,13 +101,11 @@ def grown(before: Mapping[str, LayerStats], now: Mapping[str, LayerStats]) -> tu
     """By how much each layer's counters grew; nothing when another engine has begun to count from 0."""
     if not before or any(now[name].nr_runs < old.nr_runs for name, old in before.items() if name in now):
         return ()
-    return tuple(_grew(name, before.get(name, _NOTHING), stats) for name, stats in now.items())
-
-
-_NOTHING = LayerStats(**dict.fromkeys(LayerStats.__struct_fields__, 0))
+    return tuple(_grew(name, before.get(name, LayerStats()), stats) for name, stats in now.items())
 
 
 def _grew(name: str, old: LayerStats, now: LayerStats) -> LayerSample:
+    waits = waits_since(old.wait_hist, now.wait_hist)
     return LayerSample(
         layer=name,
         ran_ns=now.run_ns - old.run_ns,
@@ -114,5 +113,6 @@ def _grew(name: str, old: LayerStats, now: LayerStats) -> LayerSample:
         nr_runs=now.nr_runs - old.nr_runs,
         nr_guest_runs=now.nr_guest_runs - old.nr_guest_runs,
         nr_rescued=now.nr_rescued - old.nr_rescued,
-        longest_wait_ns=now.max_wait_ns if now.max_wait_ns > old.max_wait_ns else 0,
+        longest_wait_ns=now.max_wait_ns if now.max_wait_ns > old.max_wait_ns else longest_at_least_ns(waits),
+        wait_hist=waits,
     )

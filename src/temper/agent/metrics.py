@@ -27,6 +27,8 @@ from temper.plan.layers import SYSTEM
 from temper.plan.lint import Invariant
 from temper.plan.planner import ORDER
 from temper.plan.tiers import Tier
+from temper.plan.waits import bounds_us
+from temper.wire.messages import LayerStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -85,9 +87,12 @@ CATALOGUE = (
     Entry("temper_tier_request_millicpu", G, "Thousandths of a cpu that they request.", _TIER),
     Entry("temper_layer_cpus", G, "Cpus that the layer owns or prefers; 0 for an open one.", _LAYER),
     Entry("temper_layer_run_seconds_total", C, "Cpu time of the layer's tasks.", _LAYER),
-    Entry("temper_layer_wait_seconds_total", C, "Time that they waited, runnable, for a cpu.", _LAYER),
+    Entry("temper_layer_guest_run_seconds_total", C, "Of it, on cpus that the layer may not use.", _LAYER),
+    Entry("temper_layer_wait_seconds", H, "Their waits, runnable, for a cpu; the bounds double from 1 us.", _LAYER),
     Entry("temper_layer_runs_total", C, "Times that one began to run.", _LAYER),
+    Entry("temper_layer_wakes_total", C, "Times that one woke up.", _LAYER),
     Entry("temper_layer_direct_total", C, "Wake-ups that went to an idle cpu at once.", _LAYER),
+    Entry("temper_layer_spills_total", C, "Runs of a layer with own cpus on others that it may use.", _LAYER),
     Entry("temper_layer_preempts_total", C, "Cpus taken from a lower layer.", _LAYER),
     Entry("temper_layer_preempted_total", C, "Cpus lost to a higher layer.", _LAYER),
     Entry("temper_layer_guest_runs_total", C, "Runs on a cpu that the layer may not use, for want of another.", _LAYER),
@@ -146,7 +151,7 @@ def _histogram_family(entry: Entry, values: Iterable[tuple[tuple[str, ...], Hist
     family = HistogramMetricFamily(entry.name, entry.about, labels=list(entry.labels))
     for labelled, histogram in values:
         buckets = [
-            ("+Inf" if bound == float("inf") else f"{bound:g}", count) for bound, count in histogram.cumulative()
+            ("+Inf" if bound == float("inf") else f"{bound:.10g}", count) for bound, count in histogram.cumulative()
         ]
         family.add_metric(labelled, buckets, histogram.sum_s)
     return family
@@ -194,9 +199,11 @@ def _of_layers(facts: Facts) -> Iterator[tuple[str, _Values]]:
     yield "temper_layer_cpus", [((layer.name,), len(layer.cpus)) for layer in layers]
     stats = facts.status.stats.items()
     yield "temper_layer_run_seconds_total", [((name,), each.run_ns / 1e9) for name, each in stats]
-    yield "temper_layer_wait_seconds_total", [((name,), each.wait_ns / 1e9) for name, each in stats]
+    yield "temper_layer_guest_run_seconds_total", [((name,), each.guest_ns / 1e9) for name, each in stats]
     yield "temper_layer_runs_total", [((name,), each.nr_runs) for name, each in stats]
+    yield "temper_layer_wakes_total", [((name,), each.nr_wakes) for name, each in stats]
     yield "temper_layer_direct_total", [((name,), each.nr_direct) for name, each in stats]
+    yield "temper_layer_spills_total", [((name,), each.nr_spills) for name, each in stats]
     yield "temper_layer_preempts_total", [((name,), each.nr_preempts) for name, each in stats]
     yield "temper_layer_preempted_total", [((name,), each.nr_preempted) for name, each in stats]
     yield "temper_layer_guest_runs_total", [((name,), each.nr_guest_runs) for name, each in stats]
@@ -232,3 +239,10 @@ def _histograms(facts: Facts) -> Iterator[tuple[str, list[tuple[tuple[str, ...],
     yield "temper_stand_down_seconds", [((), measured.stand_down)]
     yield "temper_stand_down_step_seconds", [((step,), each) for step, each in measured.stand_down_steps.items()]
     yield "temper_commit_seconds", [((part,), each) for part, each in measured.commits.items()]
+    yield "temper_layer_wait_seconds", [((name,), _waits(each)) for name, each in facts.status.stats.items()]
+
+
+def _waits(stats: LayerStats) -> Histogram:
+    """As the scheduler counted them: a wait of exactly a bound above it, not below, which a nanosecond would change."""
+    bounds_s = [bound_us / 1e6 for bound_us in bounds_us(len(stats.wait_hist))]
+    return Histogram(bounds_s, stats.wait_hist, stats.wait_ns / 1e9)

@@ -39,6 +39,9 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
 
     total: counters since the attach, None before the first reading. The rates are those of the last few seconds:
     used_cpus (cpus kept busy), mean_wait_us of a run, runs_per_s.
+
+    p50, p99: so many percent of the waits were no longer, as upper bounds of buckets that double (`temper.plan.waits`);
+    of the last few seconds, and (total_) since the attach. None without a wait.
     """
 
     name: str
@@ -55,6 +58,10 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     used_cpus: float | None = None
     mean_wait_us: float | None = None
     runs_per_s: float | None = None
+    p50_wait_us: float | None = None
+    p99_wait_us: float | None = None
+    total_p50_wait_us: float | None = None
+    total_p99_wait_us: float | None = None
 
 
 class PodReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from temper.plan.layers import Layer, Plan
 from temper.plan.machine import Machine
 from temper.plan.samples import LayerSample
 from temper.plan.units import format_cpu_list
+from temper.plan.waits import percentile_us
 from temper.wire.messages import LayerStats
 
 MOST_THREADS = 32
@@ -138,6 +139,9 @@ def _layers(facts: Facts, plan: Plan | None, eligible: Mapping[str, frozenset[in
 def _layer(
     layer: Layer, *, may_use: str, nr_pods: int, total: LayerStats | None, growth: LayerSample | None, over_s: float
 ) -> LayerView:
+    longest_ns = total.max_wait_ns if total else 0
+    ever = total.wait_hist if total else ()
+    lately = growth.wait_hist if growth and total else ()
     return LayerView(
         name=layer.name,
         rank=layer.rank,
@@ -153,6 +157,10 @@ def _layer(
         used_cpus=round(growth.ran_ns / 1e9 / over_s, 4) if growth else None,
         mean_wait_us=round(growth.mean_wait_ns / 1e3, 1) if growth else None,
         runs_per_s=round(growth.nr_runs / over_s, 1) if growth else None,
+        p50_wait_us=percentile_us(lately, 0.50, longest_ns=longest_ns),
+        p99_wait_us=percentile_us(lately, 0.99, longest_ns=longest_ns),
+        total_p50_wait_us=percentile_us(ever, 0.50, longest_ns=longest_ns),
+        total_p99_wait_us=percentile_us(ever, 0.99, longest_ns=longest_ns),
     )
 
 

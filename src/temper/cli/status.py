@@ -14,6 +14,7 @@ from temper.cli.output import console, print_json
 from temper.errors import TimedOut
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import KernelState, read_state
+from temper.plan.waits import percentile_us
 
 POLL_S = 0.02
 
@@ -126,37 +127,33 @@ def _print_text(now: dict[str, Any]) -> None:
 
 
 def _print_layers(now: dict[str, Any]) -> None:
+    """Counters since the attach. mean, p99 and max are of the waits; p99 is known from above, to a factor of two."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in (
-        "layer",
-        "kind",
-        "cpus",
-        "ran s",
-        "runs",
-        "mean wait us",
-        "longest wait ms",
-        "preempts",
-        "rescued",
-    ):
-        table.add_column(title, justify="left" if title in ("layer", "kind", "cpus") else "right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for title in ("layer", "kind", "cpus"):
+        table.add_column(title, overflow="fold", no_wrap=title != "cpus")
+    for title in ("ran s", "runs", "mean us", "p99 us", "max ms", "spills", "preempts", "rescued"):
+        table.add_column(title, justify="right", overflow="fold", no_wrap=" " not in title)
     for layer in now["layers"]:
         counters = now["stats"].get(layer["name"], {})
         table.add_row(layer["name"], layer["kind"], ",".join(map(str, layer["cpus"])) or "-", *_numbers(counters))
     console().print(table)
 
 
-def _numbers(counters: dict[str, int]) -> list[str]:
+def _numbers(counters: dict[str, Any]) -> list[str]:
     if not counters:
-        return ["-"] * 6
+        return ["-"] * 8
     runs = counters["nr_runs"]
+    p99_us = percentile_us(counters["wait_hist"], 0.99, longest_ns=counters["max_wait_ns"])
     return [
         f"{counters['run_ns'] / 1e9:.1f}",
         str(runs),
         f"{counters['wait_ns'] / max(1, runs) / 1e3:.1f}",
+        "-" if p99_us is None else f"{p99_us:.0f}",
         f"{counters['max_wait_ns'] / 1e6:.1f}",
+        str(counters["nr_spills"]),
         str(counters["nr_preempts"]),
         str(counters["nr_rescued"]),
     ]

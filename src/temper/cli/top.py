@@ -102,7 +102,7 @@ def _table(*titles: str, left: int) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))  # fits 80 columns
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # fits 80 columns
     for number, title in enumerate(titles):
         words = title in ("pod", "cpus")  # what may be long
         table.add_column(title, justify="left" if number < left else "right", overflow="fold", no_wrap=not words)
@@ -110,19 +110,25 @@ def _table(*titles: str, left: int) -> Table:
 
 
 def _layers(document: Document) -> Table:
-    """guest: runs where the layer may not run, for want of another cpu; late: tasks that were moved ahead (rescued)."""
-    table = _table("layer", "kind", "cpus", "pods", "used", "runs/s", "wait us", "max ms", "guest", "late", left=3)
+    """The first numbers are of the last few seconds, those from `max ms` on since the attach.
+
+    p99: 99 % of the waits were no longer. spill: runs of a layer with own cpus on others that it may use; guest: where
+    it may not run, for want of another; late: tasks that were moved ahead (rescued).
+    """
+    titles = ("layer", "kind", "cpus", "pods", "used", "runs/s", "p99 us", "max ms", "spill", "guest", "late")
+    table = _table(*titles, left=3)
     for layer in document.layers:
         table.add_row(layer.name, layer.kind, format_cpu_list(layer.cpus) or "-", str(layer.nr_pods), *_counted(layer))
     return table
 
 
 def _counted(layer: LayerView) -> list[str]:
-    now = (_number(layer.used_cpus, ".2f"), _number(layer.runs_per_s, ".0f"), _number(layer.mean_wait_us, ".0f"))
+    now = (_number(layer.used_cpus, ".2f"), _number(layer.runs_per_s, ".0f"), _number(layer.p99_wait_us, ".0f"))
     if layer.total is None:
-        return [*now, "-", "-", "-"]
+        return [*now, "-", "-", "-", "-"]
     total = layer.total
-    return [*now, f"{total.max_wait_ns / 1e6:.1f}", str(total.nr_guest_runs), str(total.nr_rescued)]
+    counts = (total.nr_spills, total.nr_guest_runs, total.nr_rescued)
+    return [*now, f"{total.max_wait_ns / 1e6:.1f}", *map(str, counts)]
 
 
 def _number(value: float | None, form: str) -> str:

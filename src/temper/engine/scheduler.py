@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from temper.engine import libbpf, preflight
+from temper.engine.counters import make_buffer, sum_counters
 from temper.engine.generations import LayerIds, write_config
+from temper.engine.knobs import MAX_CPUS, cache_of_cpus, ring_of_siblings
 from temper.engine.libbpf import ffi
 from temper.errors import CommitRejected, Refused
-from temper.node.topology import highest_possible_cpu
+from temper.node.topology import highest_possible_cpu, read_machine
 from temper.plan.layers import Plan
 from temper.wire.messages import Committed, Ended, LayerStats
 
 NR_SLOTS = libbpf.constant("TEMPER_NR_SLOTS")
-MAX_CPUS = libbpf.constant("TEMPER_MAX_CPUS")
 MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
 
 # Flags of sched_ext_ops (the kernel's enum scx_ops_flags; a released flag never changes its value). Only those
@@ -64,7 +65,8 @@ class Scheduler:
         self._slot = NR_SLOTS - 1  # so that the first generation goes to slot 0
         self._members: list[dict[int, int]] = [{} for _ in range(NR_SLOTS)]
         self._hotplug_seq = hotplug_seq
-        self._nr_possible = library.libbpf_num_possible_cpus()  # how many values a per-cpu map has
+        nr_possible = libbpf.check(library.libbpf_num_possible_cpus(), "libbpf_num_possible_cpus")
+        self._counters = make_buffer(nr_possible)  # as many values as a per-cpu map has
         self._nr_cpus = highest_possible_cpu() + 1  # more than that where ids have gaps
         if self._nr_cpus > MAX_CPUS:
             raise Refused(
@@ -89,12 +91,18 @@ class Scheduler:
         path = str(libbpf.OBJECT).encode()
         opened = libbpf.check_pointer(self._library.bpf_object__open_file(path, ffi.NULL), "bpf_object__open_file")
         self._object = opened
-        knobs = self._shared(".rodata.knobs", "struct temper_knobs")
-        knobs.nr_cpus = self._nr_cpus
-        knobs.agent_tgid = agent_pid
-        knobs.engine_tgid = engine_pid
+        self._write_knobs(agent_pid, engine_pid)
         self._write_ops()
         return opened
+
+    def _write_knobs(self, agent_pid: int, engine_pid: int) -> None:
+        """The machine as it stands: the kernel refuses the attach if cpus came or went since the hotplug count."""
+        machine = read_machine()
+        caches = cache_of_cpus(machine)
+        knobs = self._shared(".rodata.knobs", "struct temper_knobs")
+        knobs.nr_cpus, knobs.nr_llcs = self._nr_cpus, max(caches) + 1
+        knobs.llc, knobs.sibling = caches, ring_of_siblings(machine)
+        knobs.agent_tgid, knobs.engine_tgid = agent_pid, engine_pid
 
     def _write_ops(self) -> None:
         """Flags and the hotplug count go into the struct_ops value, at the offsets of the object's own types."""
@@ -233,15 +241,8 @@ class Scheduler:
     def stats(self) -> dict[str, LayerStats]:
         """Counters of every layer in force, summed over cpus."""
         key = ffi.new("uint32_t *")
-        cpus = ffi.new("struct temper_cpu_stats[]", self._nr_possible)
-        libbpf.check(self._library.bpf_map_lookup_elem(self._stats_fd, key, cpus), "stats map")
-        return {name: self._sum_stats(cpus, layer) for name, layer in self._ids.items()}
-
-    def _sum_stats(self, cpus: Any, layer: int) -> LayerStats:
-        records = [cpu.layers[layer] for cpu in cpus]
-        fields = [field for field in LayerStats.__struct_fields__ if field != "max_wait_ns"]
-        sums = {field: sum(int(getattr(record, field)) for record in records) for field in fields}
-        return LayerStats(**sums, max_wait_ns=max(int(record.max_wait_ns) for record in records))
+        libbpf.check(self._library.bpf_map_lookup_elem(self._stats_fd, key, self._counters), "stats map")
+        return sum_counters(self._counters, self._ids)
 
     def detach(self) -> Ended | None:
         """Close the link: the kernel resumes its stock scheduler before this returns."""

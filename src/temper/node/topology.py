@@ -14,6 +14,7 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 from temper.errors import Refused
+from temper.node.small_files import read_bytes
 from temper.plan.machine import Cpu, Machine
 from temper.plan.units import parse_cpu_list
 
@@ -102,10 +103,7 @@ def _numbered(keys: Mapping[int, Hashable]) -> dict[int, int]:
 
 def _text(path: Path) -> str:
     """A short attribute; empty when it isn't there or can't be read."""
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
+    return read_bytes(str(path)).decode("ascii", errors="replace").strip()
 
 
 def _int(path: Path) -> int | None:

@@ -250,7 +250,7 @@ def _starved(sample: Sample) -> Iterator[Verdict]:
 def _waited(counts: LayerSample) -> str:
     mean_ns, longest_ns = _WAITS_NS[counts.layer]
     if counts.longest_wait_ns > longest_ns:
-        return f"a thread waited {counts.longest_wait_ns / 1e6:.0f} ms for a cpu"
+        return f"a thread waited at least {counts.longest_wait_ns / 1e6:.0f} ms for a cpu"
     if counts.mean_wait_ns > mean_ns:
         return f"threads waited {counts.mean_wait_ns / 1e6:.0f} ms for a cpu on average, {counts.nr_runs} times"
     return ""

@@ -60,7 +60,10 @@ class PodSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerSample(msgspec.Struct, frozen=True, kw_only=True):
-    """What one layer's counters grew by. longest_wait_ns: the longest since the attach, if it grew; else 0."""
+    """What one layer's counters grew by. wait_hist: the waits by their length (`temper.plan.waits`).
+
+    longest_wait_ns: exact when it is the longest since the attach, else the lower bound of its bucket.
+    """
 
     layer: str
     ran_ns: int
@@ -69,6 +72,7 @@ class LayerSample(msgspec.Struct, frozen=True, kw_only=True):
     nr_guest_runs: int
     nr_rescued: int
     longest_wait_ns: int
+    wait_hist: tuple[int, ...] = ()
 
     @property
     def mean_wait_ns(self) -> float:

@@ -94,17 +94,25 @@ class Beaten(msgspec.Struct, tag=True, frozen=True):
 
 
 class LayerStats(msgspec.Struct, frozen=True):
-    """Counters of one layer since the attach, summed over cpus; the fields of struct temper_layer_stats."""
+    """Counters of one layer since the attach, summed over cpus; the fields of struct temper_layer_stats.
 
-    run_ns: int
-    wait_ns: int
-    nr_runs: int
-    nr_direct: int
-    nr_preempts: int
-    nr_preempted: int
-    nr_guest_runs: int
-    nr_rescued: int
-    max_wait_ns: int
+    wait_hist: waits by powers of two of a microsecond (`temper.plan.waits`). What a reader doesn't find is 0: command
+    lines read these from agents of other versions, in /observe.
+    """
+
+    run_ns: int = 0
+    wait_ns: int = 0
+    guest_ns: int = 0
+    nr_runs: int = 0
+    nr_wakes: int = 0
+    nr_direct: int = 0
+    nr_spills: int = 0
+    nr_preempts: int = 0
+    nr_preempted: int = 0
+    nr_guest_runs: int = 0
+    nr_rescued: int = 0
+    wait_hist: tuple[int, ...] = ()
+    max_wait_ns: int = 0
 
 
 class Stats(msgspec.Struct, tag=True, frozen=True):

@@ -7,6 +7,7 @@ from temper.agent import lint as module
 from temper.agent.states import State
 from temper.plan.lint import Invariant, Verdict
 from temper.settings.agent import Lint
+from temper.wire.messages import LayerStats
 
 
 async def after(node, run_thread, *threads, seconds=1.0):
@@ -96,6 +97,24 @@ async def test_the_layers_counters_are_compared_between_looks(node, events):
     ]
     await node.linter.look()
     assert node.linter.standing == ()
+
+
+async def test_a_wait_that_is_long_again_is_found_again(node, events):
+    """Also when it is shorter than the longest since the attach, which therefore tells nothing."""
+    counts = [(0, 0), (1, 0), (1, 0), (1, 1)]  # waits of 262 to 524 ms, and of 131 to 262 ms
+    found = []
+    for longer, shorter in counts:
+        waits = (5, *(0,) * 17, shorter, longer, *(0,) * 4)
+        longest_ns = 300_000_000 if longer else 0
+        node.status.stats = {"system": LayerStats(nr_runs=sum(waits), wait_hist=waits, max_wait_ns=longest_ns)}
+        await node.linter.look()
+        found.append([each.verdict.message for each in node.linter.standing])
+    assert found == [
+        [],
+        ["a thread waited at least 300 ms for a cpu"],
+        [],
+        ["a thread waited at least 131 ms for a cpu"],
+    ]
 
 
 def test_the_same_is_said_again_only_after_a_while(node, events, monkeypatch):

@@ -57,6 +57,9 @@ def test_values(node):
     assert values["temper_tier_request_millicpu", "critical"] == 2000
     assert values["temper_tier_pods", "high"] == 0
     assert values["temper_layer_run_seconds_total", "critical"] == 3
+    assert values["temper_layer_guest_run_seconds_total", "critical"] == 0.25
+    assert values["temper_layer_wakes_total", "critical"] == 950
+    assert values["temper_layer_spills_total", "critical"] == 40
     assert values["temper_layer_cpus", "critical"] == 2
     assert values["temper_api_requests_total",] == 7
     assert values["temper_api_trouble", "annotations"] == 1
@@ -86,10 +89,22 @@ def test_commits_are_in_the_histograms(node):
     assert values["temper_commit_seconds_count", "from_change_seen"] == 0
 
 
+def test_waits_are_a_histogram_with_the_scheduler_s_own_bounds(node):
+    families, values = scrape(node)
+    name = "temper_layer_wait_seconds"
+    bounds = [sample.labels["le"] for sample in families[name].samples if sample.name == f"{name}_bucket"]
+    assert [float(bound) for bound in bounds] == [*(2**bucket / 1e6 for bucket in range(23)), float("inf")]
+    assert (bounds[0], bounds[22]) == ("1e-06", "4.194304")
+    at = {bound: values[f"{name}_bucket", bound, "critical"] for bound in ("4e-06", "8e-06", "0.004096", "0.008192")}
+    assert list(at.values()) == [0, 900, 990, 1000]
+    assert (values[f"{name}_count", "critical"], values[f"{name}_sum", "critical"]) == (1000, 0.5)
+
+
 def test_nothing_attached_leaves_the_layers_out(node):
     node.status.plan, node.status.stats, node.status.state = None, {}, State.SAFE_MODE
     families, values = scrape(node)
     assert not families["temper_layer_runs"].samples
+    assert not families["temper_layer_wait_seconds"].samples
     assert values["temper_enforcing",] == 0
 
 

@@ -36,11 +36,34 @@ def test_it_says_what_is_in_force_and_why(node):
 def test_rates_are_of_the_last_two_readings(node):
     node.measured.hear(node.status)
     more = {"run_ns": 4_000_000_000, "wait_ns": 600_000_000, "nr_runs": 1500}
-    node.status.stats = {"critical": LayerStats(**msgspec.structs.asdict(node.status.stats["critical"]) | more)}
+    node.status.stats = {"critical": msgspec.structs.replace(node.status.stats["critical"], **more)}
     node.measured.hear(node.status)
     node.measured.growth = msgspec.structs.replace(node.measured.growth, over_ns=2_000_000_000)
     critical = layers(observe(node.facts()))["critical"]
     assert (critical.used_cpus, critical.runs_per_s, critical.mean_wait_us) == (0.5, 250, 200)
+
+
+def test_percentiles_of_waits_are_of_the_last_readings_and_since_the_attach(node):
+    node.measured.hear(node.status)
+    critical = layers(observe(node.facts()))["critical"]
+    assert (critical.p50_wait_us, critical.p99_wait_us) == (None, None)
+    assert (critical.total_p50_wait_us, critical.total_p99_wait_us) == (8, 16)
+    before = node.status.stats["critical"]
+    waits = (*before.wait_hist[:13], 60, *before.wait_hist[14:])
+    node.status.stats = {"critical": msgspec.structs.replace(before, nr_runs=1050, wait_hist=waits)}
+    node.measured.hear(node.status)
+    critical = layers(observe(node.facts()))["critical"]
+    assert (critical.p50_wait_us, critical.p99_wait_us) == (7000, 7000)  # of 4 to 8 ms, but the longest took 7
+    assert (critical.total_p50_wait_us, critical.total_p99_wait_us) == (8, 7000)
+
+
+def test_growth_that_outlives_the_counters_tells_no_waits(node):
+    node.measured.hear(node.status)
+    node.status.stats = {"critical": msgspec.structs.replace(node.status.stats["critical"], nr_runs=1050)}
+    node.measured.hear(node.status)
+    node.status.stats = {}
+    critical = layers(observe(node.facts()))["critical"]
+    assert (critical.total, critical.p99_wait_us, critical.total_p99_wait_us) == (None, None, None)
 
 
 def test_the_cgroups_say_what_a_pod_uses_and_how_it_is_held_back(node):
@@ -102,6 +125,8 @@ def test_it_reads_back(node):
 def test_a_reader_takes_more_fields_but_no_other_version(node):
     body = msgspec.to_builtins(observe(node.facts()))
     assert isinstance(decode(msgspec.json.encode(body | {"new": 1})), Document)
+    older = dict(body["layers"][0], total={"run_ns": 1, "nr_runs": 2})
+    assert decode(msgspec.json.encode(body | {"layers": [older]})).layers[0].total == LayerStats(run_ns=1, nr_runs=2)
     with pytest.raises(ValueError, match=f"version {VERSION + 1}"):
         decode(msgspec.json.encode(body | {"version": VERSION + 1}))
     with pytest.raises(ValueError, match="missing"):

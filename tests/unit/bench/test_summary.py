@@ -1,39 +1,7 @@
-import struct
-
 import pytest
 from bench.demo import records
-from bench.demo.records import HEADER, MAGIC, RECORD, Event, Records, Request, Span
-from bench.demo.scene import Scene, changed
-from bench.demo.summary import checks, invalid, observed, percentile, stock_window
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ([5], 0.99, 5),
-        (list(range(1, 101)), 0.50, 50),
-        (list(range(1, 101)), 0.99, 99),
-        (list(range(1, 1001)), 0.999, 999),
-        (list(range(1, 1001)), 0.99, 990),
-        ([1, 2], 0.99, 2),
-    ],
-)
-def test_percentile_is_the_nearest_rank(values, share, expected):
-    assert percentile(values, share) == expected
-
-
-def test_requests_are_read_and_a_torn_last_record_is_left_out(tmp_path):
-    path = tmp_path / "requests.bin"
-    body = RECORD.pack(10, 20, 3, 0, 0) + RECORD.pack(11, 21, 4, 1, 1) + b"torn"
-    path.write_bytes(HEADER.pack(MAGIC, RECORD.size, 0) + body)
-    assert records.read_requests(path) == [Request(10, 20, 3, False), Request(11, 21, 4, True)]
-
-
-def test_another_file_is_refused(tmp_path):
-    path = tmp_path / "requests.bin"
-    path.write_bytes(struct.pack("<8sII", b"OTHER1\n\0", 24, 0))
-    with pytest.raises(ValueError, match="not a record file"):
-        records.read_requests(path)
+from bench.demo.records import Event, Records, Span
+from bench.demo.summary import checks, invalid, observed, stock_window
 
 
 WATCHED = [
@@ -110,9 +78,3 @@ def phases(**p99):
 )
 def test_claims(figures, failing):
     assert {check["claim"] for check in checks(figures) if not check["holds"]} == failing
-
-
-def test_a_scene_is_changed_by_name_only():
-    assert changed(Scene(), ["spinners=8"]).spinners == 8
-    with pytest.raises(ValueError, match="no setting"):
-        changed(Scene(), ["spinner=8"])

@@ -1,7 +1,9 @@
+import msgspec
 import pytest
 
-from temper.cli.status import judge
+from temper.cli.status import _print_layers, judge
 from temper.node.sched_ext import KernelState
+from temper.wire.messages import LayerStats
 
 OURS = KernelState("enabled", "temper", 1)
 STOCK = KernelState("disabled", "", 1)
@@ -23,3 +25,19 @@ STOCK = KernelState("disabled", "", 1)
 )
 def test_the_kernel_wins_over_what_was_said(said, alive, kernel, switch, believed):
     assert judge(*said, alive=alive, kernel=kernel, switch=switch) == believed
+
+
+def test_the_table_of_layers_has_waits_and_spills(capsys):
+    counters = LayerStats(
+        run_ns=2_500_000_000,
+        wait_ns=1_000_000,
+        nr_runs=100,
+        nr_spills=3,
+        wait_hist=(0, 90, 0, 10, 0),
+        max_wait_ns=6_000,
+    )
+    layers = [{"name": "high", "kind": "grouped", "cpus": [2, 3]}, {"name": "low", "kind": "open", "cpus": []}]
+    _print_layers({"layers": layers, "stats": {"high": msgspec.to_builtins(counters)}})
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "layer kind cpus ran s runs mean us p99 us max ms spills preempts rescued" in lines
+    assert lines.index("high grouped 2,3 2.5 100 10.0 6 0.0 3 0 0") + 1 == lines.index("low open - - - - - - - - -")

@@ -27,8 +27,8 @@ def test_once_prints_layers_pods_and_verdicts(agent):
     lines = words(result.stdout)
     assert lines[0] == "node n1 enforcing generation 3 agent 0.0"
     assert lines[1] == "4 cpus, 4 cores, open 0-1; waiting: cpu 12.5 %"
-    assert "critical confined 2-3 1 1.25 300 12 7.0 4 0" in lines
-    assert "background open - 1 - - - - - -" in lines
+    assert "critical confined 2-3 1 1.25 300 64 7.0 3 4 0" in lines
+    assert "background open - 1 - - - - - - -" in lines
     assert "smt_collision shop/web: shared a core" in lines
 
 

@@ -16,7 +16,12 @@ def test_requests_survive(request_):
 
 
 @pytest.mark.parametrize(
-    "reply", [Committed(2, 3, 4), Ended(1026, 0, "stall", "x"), Stats(1, {"low": LayerStats(*range(9))})]
+    "reply",
+    [
+        Committed(2, 3, 4),
+        Ended(1026, 0, "stall", "x"),
+        Stats(1, {"low": LayerStats(nr_runs=7, wait_hist=(1, 2), max_wait_ns=(1 << 64) - 1)}),
+    ],
 )
 def test_replies_survive(reply):
     assert channel.decode_reply(channel.encode(reply)) == reply
