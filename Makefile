@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 GENERATED := src/temper/engine/_bpf
 BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+# Programs without .py at the end, which ruff does not find by itself.
+BENCH_SCRIPTS := bench/run bench/demo/run $(wildcard bench/node_agent/[a-z]*)
 CLANG ?= $(firstword $(foreach v,21 20 19 18 17,$(if $(shell command -v clang-$(v)),clang-$(v))) clang)
 GUEST_PYTEST := python3 -m pytest -p no:cacheprovider /opt/temper/tests
 # v3: 32-bit jumps and ALU, which every kernel with sched_ext has.
@@ -46,8 +48,8 @@ lock: ## pin the dependencies anew (hashes, no addresses)
 
 .PHONY: lint
 lint: build ## formatters, linters, types, import contracts
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check . $(BENCH_SCRIPTS)
+	$(BIN)/ruff check . $(BENCH_SCRIPTS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	clang-format-19 --dry-run --Werror $(BPF_SOURCES)

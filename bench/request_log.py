@@ -24,7 +24,7 @@ class Request(NamedTuple):
 
 
 def read_requests(path: Path) -> list[Request]:
-    """The client's record file, in the order of answers; ValueError when it is not one. A torn last record is left out."""
+    """The client's record file, in the order of answers, without a torn last record; ValueError when it is none."""
     data = path.read_bytes()
     magic, size, _ = HEADER.unpack_from(data)
     if magic != MAGIC or size != RECORD.size:

@@ -7,6 +7,7 @@ RATE_TOLERANCE = 0.03
 LATENESS_SHARE = 0.25  # the client's own p99 delay, of the latency's p99
 # memcached's cpu time with nothing else running, of all cpus of the node, where two of three are its own.
 BUSY = (0.50, 0.70)
+BUSY_OWN_SHARE = 2 / 3
 
 
 def wrong_scheduler(seen: str, wanted: str) -> list[str]:
@@ -29,9 +30,9 @@ def late_client(lateness_p99_ms: float, latency_p99_ms: float) -> list[str]:
     return [f"the client itself was {lateness_p99_ms} ms late"]
 
 
-def wrong_busyness(share: float) -> list[str]:
-    """An idle service waits for nothing, and an overloaded one for itself. share: of the node's cpus, as in BUSY."""
-    least, most = BUSY
+def wrong_busyness(share: float, bounds: tuple[float, float] = BUSY) -> list[str]:
+    """An idle service waits for nothing, and an overloaded one for itself. share, bounds: of the node's cpus."""
+    least, most = bounds
     if least <= share <= most:
         return []
     return [f"memcached used {share:.0%} of the cpus, not {least:.0%} to {most:.0%}"]

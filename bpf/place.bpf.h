@@ -149,6 +149,14 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 	return pick_idle_of_layer(p, slot, layer, llc, 0);
 }
 
+/* Any idle cpu that it may use. */
+static __always_inline s32 pick_idle_any(struct task_struct *p, u32 slot, u32 layer)
+{
+	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
+
+	return all && !task_cannot_move(p) ? pick_idle(p, all, llc_of(scx_bpf_task_cpu(p)), 0) : -1;
+}
+
 /* One claim per cpu and PREEMPT_INTERVAL_NS: of several wakers that see the same victim, one takes it. */
 static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 {

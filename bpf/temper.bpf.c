@@ -104,10 +104,13 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 	enqueue_layer(p, tctx, slot, task_cpu, now);
 
 	/*
-	 * Look for an idle cpu where select_cpu did not, and where one may have gone idle since it did. The kick
-	 * acts after the insert, which takes effect when this returns.
+	 * Look for an idle cpu where select_cpu did not, and (any will do) where one may have gone idle since it did.
+	 * The kick acts after the insert, which takes effect when this returns.
 	 */
-	cpu = find_idle(p, slot, tctx->layer, task_cpu);
+	if (enq_cpu_selected(p, enq_flags))
+		cpu = pick_idle_any(p, slot, tctx->layer);
+	else
+		cpu = find_idle(p, slot, tctx->layer, task_cpu);
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
 	else if (enq_flags & ENQ_WAKEUP)

@@ -44,7 +44,8 @@ class Memcached:
         self._socket = work / "memcached.sock"
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it; nothing is awaited."""
+        """Start it; nothing is awaited but that an earlier one's socket is gone, by which `wait` would be misled."""
+        self._socket.unlink(missing_ok=True)
         address = ["-l", "127.0.0.1", "-p", PORT] if self._load.tcp else ["-s", str(self._socket)]
         return stage.start(
             POD, ["memcached", "-u", "root", "-t", str(self._load.threads), "-m", "64", *QUIET, *address]

@@ -62,7 +62,7 @@ static const char END_MARK[] = "END\r\n";
 
 enum status { STATUS_OK = 0, STATUS_LOST = 1 };
 
-/* One request. 24 bytes, read by bench/demo/records.py. */
+/* One request. 24 bytes, read by bench/request_log.py. */
 struct record {
 	uint64_t scheduled_ns;
 	uint64_t latency_ns;  /* planned instant -> answer read; for a lost one: -> the end of the run */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What each load program does the same way: end when told to, give up with a reason. Needs _GNU_SOURCE. */
+/*
+ * What each load program does the same way: end when told to, give up with a reason. Needs _GNU_SOURCE.
+ * A program that has nothing to finish leaves ending to the signal itself.
+ */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -11,7 +14,7 @@
 
 static volatile sig_atomic_t stopping;
 
-static void on_signal(int number)
+__attribute__((unused)) static void on_signal(int number)
 {
 	(void)number;
 	stopping = 1;

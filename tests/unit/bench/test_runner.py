@@ -35,7 +35,7 @@ def play(tmp_path, monkeypatch):
                 hear(line if isinstance(line, str) else json.dumps(line), 1.0)
             return status
 
-        monkeypatch.setattr(runner, "_build", lambda: (tmp_path / "share").mkdir())
+        monkeypatch.setattr(runner, "_build", (tmp_path / "share").mkdir)
         monkeypatch.setattr(runner, "start", start)
         runner.run(repeats)
         return lines.read(tmp_path / "r.jsonl"), "\n".join(shown)

@@ -3,6 +3,7 @@ from bench import scenario
 from bench.guests import Shape
 from bench.scenario import FOLDER, Order, Unfit
 from bench.workloads import text
+
 from temper.settings import workloads
 
 NAMES = ("ladder", "reconfigure", "smt", "switch-cost", "throughput")

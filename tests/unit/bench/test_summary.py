@@ -3,7 +3,6 @@ from bench.demo import records
 from bench.demo.records import Event, Records, Span
 from bench.demo.summary import checks, invalid, observed, stock_window
 
-
 WATCHED = [
     "100 state disabled - 0",
     "200 state enabled temper 1",

@@ -1,5 +1,6 @@
 import pytest
 from bench.workloads import Rule, cpu_weight, text
+
 from temper.plan.tiers import Tier
 from temper.settings import workloads
 
