@@ -42,6 +42,7 @@ enum {
 	SEEK_PROBES = 8,
 	PREEMPT_INTERVAL_NS = NSEC_PER_MSEC,
 	RANK_NONE = 255,
+	YIELDS_PER_SLICE = 4,
 	/* A queue is no longer asked once it was empty and nothing was put there for this long. */
 	QUEUE_HINT_NS = NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */

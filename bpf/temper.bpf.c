@@ -104,13 +104,13 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 	enqueue_layer(p, tctx, slot, task_cpu, now);
 
 	/*
-	 * Look for an idle cpu where select_cpu did not, and (any will do) where one may have gone idle since it did.
-	 * The kick acts after the insert, which takes effect when this returns.
+	 * Look for an idle cpu where select_cpu did not; else any one that has gone idle meanwhile. The kick acts after
+	 * the insert, which takes effect when this returns.
 	 */
-	if (enq_cpu_selected(p, enq_flags))
-		cpu = pick_idle_any(p, slot, tctx->layer);
-	else
+	if ((enq_flags & ENQ_WAKEUP) && !enq_cpu_selected(p, enq_flags))
 		cpu = find_idle(p, slot, tctx->layer, task_cpu);
+	else
+		cpu = pick_idle_any(p, slot, tctx->layer);
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
 	else if (enq_flags & ENQ_WAKEUP)
@@ -346,6 +346,24 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 		task_set_slice(p, 0);
 }
 
+/*
+ * A yield gives up a part of the slice, not all of it: the fourth one in a row lets the next task in. Who yields in a
+ * loop is there soon, and who yields with a lock in hand is not sent to the end of the queue each time. (Linux leaves
+ * open what sched_yield means for ordinary tasks.)
+ */
+bool BPF_STRUCT_OPS(temper_yield, struct task_struct *p, struct task_struct *to)
+{
+	struct task_ctx *tctx = to ? NULL : task_ctx(p);
+	u64 slice_ns, step_ns;
+
+	if (!tctx)
+		return false;
+	step_ns = layer_slice(active_slot(), tctx->layer) / YIELDS_PER_SLICE;
+	slice_ns = p->scx.slice;
+	task_set_slice(p, slice_ns > step_ns ? slice_ns - step_ns : 0);
+	return false;
+}
+
 /* ---- a higher class takes a cpu, and gives it back ---- */
 
 /* What was about to run here is queued anew, for another cpu to take. */
@@ -484,6 +502,7 @@ struct sched_ext_ops temper_ops = {
 	.running = (void *)temper_running,
 	.stopping = (void *)temper_stopping,
 	.tick = (void *)temper_tick,
+	.yield = (void *)temper_yield,
 	.cpu_acquire = (void *)temper_cpu_acquire,
 	.cpu_release = (void *)temper_cpu_release,
 	.dump = (void *)temper_dump,

@@ -19,7 +19,7 @@ from tests.cluster.harness.cuttable import Cuttable
 
 SEED = int(os.environ.get("TEMPER_CHAOS_SEED", random.randrange(1 << 32)))  # noqa: S311
 SWITCH = "temper.codes/safe-mode-requested"
-SETTLED_S = 60.0
+SETTLED_S = 120.0
 # A round changes the state a few times at most (gone, starting, enforcing), and each change is written once.
 PATCHES_PER_ROUND = 4
 
