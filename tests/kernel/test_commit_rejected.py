@@ -13,6 +13,7 @@ from temper.engine.generations import write_config
 from temper.errors import CommitRejected
 from temper.node.cgroups import Cgroups
 from temper.node.topology import read_machine
+from temper.plan.eligible import eligible_cpus
 from temper.plan.layers import Member, Plan
 from temper.plan.planner import make_plan
 from temper.plan.tiers import LayerKind, Tier
@@ -73,6 +74,16 @@ def test_bad_plans_are_refused_whole(attached_scheduler):
 def in_force(scheduler):
     """The generation in force as Python counts, and as the kernel side holds it."""
     return scheduler.generation, int(scheduler._control.generation)
+
+
+def eligible_in_force(scheduler):
+    """Layer name -> the cpus that the kernel side lets it run on; the layers of the last plan."""
+    config = scheduler._configs[scheduler._slot]
+    planned = {name: layer for name, layer in scheduler._ids.items() if config.layers[layer].kind}
+    return {
+        name: frozenset(cpu for cpu in range(scheduler._nr_cpus) if config.eligible[cpu] & (1 << layer))
+        for name, layer in planned.items()
+    }
 
 
 def spoil_rank(config):
@@ -138,8 +149,12 @@ def test_two_hundred_random_plans(attached_scheduler, measured):
                 [Workload(str(n), chance.choice(list(Tier)), (n,), chance.randint(1, 4000)) for n in used],
             )
             committed = attached_scheduler.commit(plan)
-            assert committed.generation == number + 2
+            assert committed.generation == 2 * number + 2
             took.append(committed.kernel_ns)
+            table = eligible_in_force(attached_scheduler)
+            assert table == eligible_cpus(plan, [cpu.id for cpu in machine.cpus])
+            assert attached_scheduler.commit(plan).nr_kicked == 0  # once more changes nothing
+            assert eligible_in_force(attached_scheduler) == table
     measured("a commit's kernel side, median of 200", sorted(took)[100] / 1e9)
     measured("a commit's kernel side, longest of 200", max(took) / 1e9)
     assert watch.states == ["enabled"]
