@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,14 @@ class Index:
     def names(self, prefix: str) -> list[str]:
         """Every package whose name starts so."""
         return run_tool(["apt-cache", *self.options(), "pkgnames", prefix]).split()
+
+    def candidate(self, package: str) -> str:
+        """The version of a package that would be installed."""
+        told = run_tool(["apt-cache", *self.options(), "policy", package])
+        match = re.search(r"^  Candidate: (\d\S*)$", told, re.MULTILINE)
+        if not match:
+            raise TestbedError(f"the archive ({self.folder.name}) has no package {package}")
+        return match[1]
 
     def unpack(self, packages: Sequence[str], into: Path, what: str) -> None:
         """Download these packages and extract them all into one folder, without running their scripts."""

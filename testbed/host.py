@@ -24,6 +24,9 @@ ROOTLESS_PROGRAMS = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 # What `make build`, `lint` and `demo` need beside them: a BPF compiler, libbpf 1.4 or newer, a C compiler.
 BUILD_PACKAGES = ("clang-19", "clang-format-19", "libbpf-dev", "gcc", "libc6-dev", "make", "python3-venv")
 OTHER_PACKAGES = ("debian-archive-keyring", "ca-certificates")
+# What a kernel is built with: program -> package, and headers.
+KERNEL_TOOLS = {"bc": "bc", "bison": "bison", "flex": "flex", "gcc": "gcc", "make": "make", "pahole": "pahole", "xz": "xz-utils"}
+KERNEL_LIBRARIES = ("libelf-dev",)
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -79,11 +82,18 @@ def install_go() -> None:
     _install_on_debian("golang-go")
 
 
-def _install_on_debian(name: str) -> None:
+def ensure_kernel_tools() -> None:
+    """What a kernel is built with (testbed/kernel_build.py); only `make kernel-6.12` needs it."""
+    missing = [program for program in KERNEL_TOOLS if shutil.which(program) is None]
+    if missing or not Path("/usr/include/libelf.h").exists():
+        _install_on_debian(*KERNEL_TOOLS.values(), *KERNEL_LIBRARIES)
+
+
+def _install_on_debian(*names: str) -> None:
     release = codename()
     if os.geteuid() != 0 or release not in {"bookworm", "trixie"}:
-        raise TestbedError(f"{name} is missing: install it (as root)")
-    _install([name], release)
+        raise TestbedError(f"missing: install {' '.join(names)} (as root)")
+    _install(list(names), release)
 
 
 def _install(names: list[str], release: str) -> None:

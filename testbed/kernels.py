@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import apt, btf, cache, disks, initramfs
+from testbed import apt, btf, cache, disks, initramfs, kernel_build
 from testbed.progress import TestbedError, run_tool
 
 SUITE = "trixie-backports"
@@ -72,6 +72,8 @@ def get(wanted: str) -> Kernel:
         return _own(Path(wanted))
     if wanted and not re.fullmatch(r"\d+(\.\d+)*", wanted):
         raise TestbedError(f"--kernel {wanted}: neither a version such as 7.3 nor a path (with a /)")
+    if wanted == kernel_build.SERIES:
+        return _ready(kernel_build.entry(lambda folder, image, config: _assemble(folder, image, None, config, "")))
     kept = cache.folder() / "kernels" / _entry_name(wanted)
     if not kept.is_dir():
         index = _index()

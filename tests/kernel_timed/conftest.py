@@ -1,6 +1,7 @@
 """Tests whose figures need a clock that the host's load does not disturb: testbed/run --clock virtual."""
 
 from tests.kernel.conftest import (  # noqa: F401 - the fixtures of the kernel tests
+    attached_scheduler,
     clean_machine,
     folder,
     measured,

@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.kernel.harness.waiting import until
 
 # dash costs a guest some milliseconds to start, Python half a second.
 SPIN = 'echo 0 >"$0/cgroup.procs" && while :; do :; done'
-
+# The cgroup is sys.argv[1] until it is joined.
+JOIN = """
+import os, sys, time
+with open(sys.argv.pop(1) + "/cgroup.procs", "w") as procs:
+    procs.write("0")
+"""
 
 started = []
 
@@ -31,10 +37,11 @@ def end_all():
 
 
 class Spinner:
-    """One process that spins in `cgroup`. cpu: pinned there, or None."""
+    """One process that spins in `cgroup`. cpu: pinned there, or None. before: a program that starts it, and its options."""
 
-    def __init__(self, cgroup, cpu=None):
-        self._process = start(SPIN, cgroup, *(["taskset", "-c", str(cpu)] if cpu is not None else []))
+    def __init__(self, cgroup, cpu=None, before=()):
+        pinned = ["taskset", "-c", str(cpu)] if cpu is not None else []
+        self._process = start(SPIN, cgroup, *pinned, *before)
         self.pid = self._process.pid
         self._cgroup = Path(cgroup)
 
@@ -61,6 +68,27 @@ class Spinner:
 def spinners(cgroup, count, cpu=None):
     """Several of them, all in their cgroup."""
     return [one.until_in() for one in [Spinner(cgroup, cpu) for _ in range(count)]]
+
+
+def hog(cgroup, cpu):
+    """A spinner above sched_ext: real-time, and it never sleeps."""
+    return Spinner(cgroup, cpu, ["chrt", "-f", "50"]).until_in()
+
+
+def crowd(cgroup, count, folder):
+    """Very many spinners at little cost: forks of one shell that all begin to spin at the same time. Their pids."""
+    gate = folder / f"gate-{cgroup.name}"
+    os.mkfifo(gate)
+    spin = f"(: <{gate}; while :; do :; done) &"  # opening it waits for a writer
+    start(f'echo 0 >"$0/cgroup.procs"; for _ in $(seq {count}); do {spin} done; wait', cgroup)
+    until(f"{count} spinners are in {cgroup}", lambda: len(procs(cgroup)) == count + 1)
+    return gate
+
+
+def start_python(program, cgroup, *words):
+    """Start a Python program in a cgroup, with words from sys.argv[1] on; it is ended with the test."""
+    started.append(subprocess.Popen([sys.executable, "-S", "-c", JOIN + program, str(cgroup), *map(str, words)]))
+    return started[-1]
 
 
 def is_kernel_thread(pid):

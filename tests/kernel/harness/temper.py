@@ -71,6 +71,11 @@ class Agent:
         """Wait for a state's word in its status file."""
         return self.until_says(word, lambda said: said["state"] == word)
 
+    def assert_never_left(self):
+        """Attached once and since: the kernel's count of attaches is what it was, and it still runs ours."""
+        assert kernel.look() == kernel.Seen("enabled", "temper", self.seq_before + 1), self.log()
+        assert self.published()["nr_losses"] == 0
+
     def until_ended(self):
         """Wait for its own end; the exit code."""
         return self._process.wait(PATIENCE_S)

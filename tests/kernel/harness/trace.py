@@ -6,6 +6,7 @@ import re
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ ROOT = Path("/sys/kernel/tracing")
 BUFFER_KB = 16384  # per cpu
 # sched_stat_runtime accounts at ticks and at switches.
 RAN = re.compile(r"\[(\d+)\] .* sched_stat_runtime: comm=(.*) pid=(\d+) runtime=(\d+)")
-SWITCH = re.compile(r" (\d+\.\d+): sched_switch: .* prev_pid=(\d+) .* next_pid=(\d+) ")
+SWITCH = re.compile(r"\[(\d+)\] .* (\d+\.\d+): sched_switch: .* prev_pid=(\d+) .* next_pid=(\d+) ")
 OVERRUN = re.compile(r"^overrun: (\d+)$", re.MULTILINE)
 
 
@@ -26,23 +27,38 @@ class Task(NamedTuple):
     name: str
 
 
+class Spell(NamedTuple):
+    """A task on a cpu, from one switch to the next; CLOCK_MONOTONIC."""
+
+    cpu: int
+    start_s: float
+    end_s: float
+
+
 class Trace:
     """Filled when the block ends.
 
     ran_ns: cpu -> task -> nanoseconds.
     away_s: pid -> the longest time for which it was off the cpus, for each task in a switch; one that is first seen
     as it starts was away from the beginning.
+    spells: pid -> its spells on cpus, those that end within the block, and one more for who runs at its end.
     """
 
     def __init__(self):
         self._started_s = time.monotonic()
         self.ran_ns = defaultdict(lambda: defaultdict(int))
         self.away_s = {}
+        self.spells = defaultdict(list)
         self._left_s = {}
+        self._since_s = {}  # cpu -> who runs there, since when
 
     def cpus_of(self, pid):
         """Where a process ran."""
         return {cpu for cpu, tasks in self.ran_ns.items() if any(task.pid == pid for task in tasks)}
+
+    def runs_after(self, pid, since_s):
+        """Seconds from an instant to a task's next run; 0 when it ran at that instant, infinite when it never did."""
+        return min((max(0.0, spell.start_s - since_s) for spell in self.spells[pid] if spell.end_s > since_s), default=inf)
 
     def users_on(self, cpus):
         """Tasks that are under sched_ext and no kernel threads, and how long each ran on these cpus."""
@@ -59,9 +75,11 @@ class Trace:
             cpu, name, pid, nanoseconds = match.groups()
             self.ran_ns[int(cpu)][Task(int(pid), name)] += int(nanoseconds)
         elif match := SWITCH.search(line):
-            now, previous, following = float(match[1]), int(match[2]), int(match[3])
+            cpu, now, previous, following = int(match[1]), float(match[2]), int(match[3]), int(match[4])
             self._left_s[previous] = now
             self._back(following, now)
+            self.spells[previous].append(Spell(cpu, self._since_s.pop(cpu, (previous, self._started_s))[1], now))
+            self._since_s[cpu] = following, now
 
     def _back(self, pid, now_s):
         since_s = self._left_s.pop(pid, self._started_s)
@@ -71,6 +89,8 @@ class Trace:
         """Who is still away has been so until now."""
         for pid in list(self._left_s):
             self._back(pid, now_s)
+        for cpu, (pid, since_s) in self._since_s.items():
+            self.spells[pid].append(Spell(cpu, since_s, now_s))
 
 
 @contextmanager
