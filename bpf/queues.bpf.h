@@ -58,13 +58,17 @@ static __always_inline u64 layer_slice(u32 slot, u32 layer)
 	return layer_of(config_of(slot), layer)->slice_us * NSEC_PER_USEC;
 }
 
-/* The layer's slice, shrunk so that a long queue is turned over in TURN_NS. */
-static __always_inline u64 queue_slice(u32 slot, u32 layer, u64 dsq_id)
+/*
+ * The layer's slice, shrunk so that a long queue is turned over in TURN_NS. How long it is the service timer counts: to
+ * ask here would be a hash lookup at every switch, and a period more or less is nothing beside TURN_NS.
+ */
+static __always_inline u64 queue_slice(u32 slot, u32 layer, u32 llc)
 {
-	u64 slice_ns = layer_slice(slot, layer);
-	s32 nr_queued = scx_bpf_dsq_nr_queued(dsq_id);
-	u64 share_ns = nr_queued > 0 ? TURN_NS / (u32)nr_queued : TURN_NS;
+	u64 slice_ns = layer_slice(slot, layer), share_ns = TURN_NS;
+	u32 nr = queue_ctx(layer, llc)->nr_waiting;
 
+	if (nr)
+		share_ns /= nr;
 	if (share_ns < SHORT_SLICE_NS)
 		share_ns = SHORT_SLICE_NS;
 	return share_ns < slice_ns ? share_ns : slice_ns;
@@ -73,11 +77,10 @@ static __always_inline u64 queue_slice(u32 slot, u32 layer, u64 dsq_id)
 static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
 {
 	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, cpu);
-	u64 dsq_id = DSQ_LAYER(layer, llc);
 
 	tctx->guest = false;
 	hint_layer(layer, llc, now);
-	dsq_insert_vtime(p, dsq_id, queue_slice(slot, layer, dsq_id), place_vtime(p, tctx, llc), 0);
+	dsq_insert_vtime(p, DSQ_LAYER(layer, llc), queue_slice(slot, layer, llc), place_vtime(p, tctx, llc), 0);
 }
 
 /* A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. */

@@ -170,7 +170,10 @@ static __noinline int service_layers(u32 slot, u64 now, bool is_full)
 		if (!is_full && !*(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS])
 			continue;
 		bpf_for(llc, 0, nr_llcs) {
-			if (scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, llc)) <= 0)
+			s32 nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, llc));
+
+			queue_ctx(layer, llc)->nr_waiting = nr > 0 ? nr : 0;
+			if (nr <= 0)
 				continue;
 			hint_layer(layer, llc, now);
 			wake_idle(slot, layer);

@@ -86,11 +86,12 @@ struct cpu_ctx {
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
 
 /* A layer's queue at one cache. vtime: the furthest any task got; racing writers may lose an advance, which the next
- * makes up. hint_ns: when a task was last put there.
+ * makes up. hint_ns: when a task was last put there. nr_waiting: how many the service timer counted last.
  */
 struct queue_ctx {
 	u64 vtime;
 	u64 hint_ns;
+	u32 nr_waiting;
 } __attribute__((aligned(64)));
 
 struct queue_ctx queue_ctxs[TEMPER_MAX_LAYERS * TEMPER_MAX_LLCS];
