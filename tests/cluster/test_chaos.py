@@ -47,7 +47,7 @@ class Chaos:
 
     def agent_killed(self):
         self.node.guest.ask("signal", pid=self.node.pid, number=int(signal.SIGKILL))
-        self.node.guest.await_state("disabled", since=time.monotonic())
+        self.node.guest.await_state("disabled", since=time.monotonic(), timeout_s=SETTLED_S)
         time.sleep(self.dice.uniform(0, 1))
         self.node.start_agent()
 
@@ -125,7 +125,7 @@ def test_after_whatever_happens_the_kernel_says_what_the_annotations_say(node, w
         node.guest.ask("pod", path=paths[-1], spinners=2)
     # A killed engine each round would latch the breaker, as it should; that has its own test.
     node.start_agent("safety.max_losses=1000")
-    node.guest.await_state("enabled")
+    node.guest.await_state("enabled", timeout_s=SETTLED_S)
     chaos = Chaos(node, way, random.Random(SEED))  # noqa: S311
     most, acts = 0, chaos.acts()
     for number, act in enumerate(acts):
