@@ -17,13 +17,13 @@ static __noinline int dump_layer(u32 slot, u32 layer)
 	struct temper_layer *l = layer_of(config_of(slot), layer);
 	u32 llc;
 
-	dump("layer %s: id %u kind %u rank %u served_ns %llu", (unsigned long)l->name, layer, l->kind, l->rank,
+	dump("layer %s: id %u kind %u rank %u served_ns %llu\n", (unsigned long)l->name, layer, l->kind, l->rank,
 	     served_ns[layer % TEMPER_MAX_LAYERS]);
 	bpf_for(llc, 0, nr_llcs) {
 		s32 nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, llc));
 
 		if (nr > 0)
-			dump("  cache %u: %d queued, vtime %llu", llc, nr, queue_ctx(layer, llc)->vtime);
+			dump("  cache %u: %d queued, vtime %llu\n", llc, nr, queue_ctx(layer, llc)->vtime);
 	}
 	return 0;
 }
@@ -32,7 +32,7 @@ void BPF_STRUCT_OPS(temper_dump, struct scx_dump_ctx *dctx)
 {
 	u32 slot = active_slot(), layer;
 
-	dump("temper: generation %llu, now_ns %llu, beat_ns %llu", config_of(slot)->generation, bpf_ktime_get_ns(),
+	dump("temper: generation %llu, now_ns %llu, beat_ns %llu\n", config_of(slot)->generation, bpf_ktime_get_ns(),
 	     control.beat_ns);
 	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
 		if (layer_of(config_of(slot), layer)->slice_us)
@@ -44,7 +44,7 @@ void BPF_STRUCT_OPS(temper_dump_task, struct scx_dump_ctx *dctx, struct task_str
 	struct task_ctx *tctx = task_ctx(p);
 
 	if (tctx)
-		dump("layer %s%s, queued_ns %llu, cgroup %llu",
+		dump("layer %s%s, queued_ns %llu, cgroup %llu\n",
 		     (unsigned long)layer_of(config_of(active_slot()), tctx->layer)->name,
 		     (unsigned long)(tctx->guest ? guest_mark : no_mark), tctx->queued_ns, tctx->cgroup_id);
 }

@@ -72,6 +72,7 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 	hint_layer(layer, llc, now);
 	if (!dsq_move_vtime(it, queued_task, DSQ_LAYER(layer, llc), queue_ctx(layer, llc)->vtime))
 		return;
+	tctx->llc = llc;
 	cpu = all ? scx_bpf_pick_idle_cpu(all, 0) : -1;
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
@@ -83,6 +84,9 @@ u64 looked_generation; /* of the last commit after which every queue was looked 
 
 static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
 {
+	u64 llcs = config_of(slot)->llcs[layer % TEMPER_MAX_LAYERS];
+	/* A commit took the layer's last cpu at this cache; the others serve their own queue first, for ever if it is long. */
+	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
 	struct bpf_iter_scx_dsq it;
 	struct task_struct *found;
 
@@ -105,7 +109,7 @@ static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
 			continue;
 		}
 		classify(p, tctx, slot);
-		if (tctx->layer != layer) {
+		if (tctx->layer != layer || lost_cache) {
 			rehome(&it, found, p, tctx, slot, now);
 		} else if (is_stranded(p, tctx, layer, now)) {
 			cpu = rescue_cpu(p, slot, layer);

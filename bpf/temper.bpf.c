@@ -265,7 +265,8 @@ static __always_inline u32 wait_bucket(u64 wait_ns)
 		us >>= 1;
 		bucket += 1;
 	}
-	return (bucket + (u32)us) % TEMPER_WAIT_BUCKETS;
+	bucket += (u32)us;
+	return bucket < TEMPER_WAIT_BUCKETS ? bucket : TEMPER_WAIT_BUCKETS - 1;
 }
 
 static __always_inline void account_run(struct temper_layer_stats *s, struct task_ctx *tctx, u64 now)

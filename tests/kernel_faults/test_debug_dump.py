@@ -1,0 +1,44 @@
+"""docs/failure-modes/debug-dump.md: SysRq-D shows our layers by name, and each task's layer; the scheduler stays in."""
+
+from __future__ import annotations
+
+import re
+
+from tests.kernel.harness import cgroups, kernel, load, workloads
+from tests.kernel.harness.trace import ROOT
+from tests.kernel.harness.waiting import until
+
+EVENT = ROOT / "events/sched_ext/sched_ext_dump/enable"
+LINE = re.compile(r"sched_ext_dump: (.*)")
+TASK = re.compile(r"\w [^\[]+\[(\d+)\] ")
+
+
+def dump():
+    """What SysRq-D says, line by line."""
+    (ROOT / "trace").write_text("")
+    EVENT.write_text("1")
+    try:
+        kernel.SYSRQ.write_text("D")
+        return until("a whole dump", lambda: [match[1] for match in LINE.finditer((ROOT / "trace").read_text())])
+    finally:
+        EVENT.write_text("0")
+
+
+def test_debug_dump(run_agent):
+    cgroups.make("test-c")
+    agent = run_agent(workloads.text(("critical", "test-c", 1), ("background", "test-b")))
+    background = cgroups.make("test-b")
+    agent.until_says("both", lambda said: said["state"] == "enforcing" and said["nr_cgroups"] == 2)
+    crowd = load.spinners(background, 8)
+
+    lines = dump()
+    layers = {line.split()[1] for line in lines if line.startswith("layer ")}
+    assert {"system:", "default:", "critical:", "background:"} <= layers, lines
+    of_task, pid = {}, None
+    for line in map(str.strip, lines):
+        if match := TASK.match(line.lstrip("*")):
+            pid = int(match[1])
+        elif line.startswith("layer ") and "queued_ns" in line:
+            of_task[pid] = line.split()[1].rstrip(",")
+    assert {of_task.get(one.pid) for one in crowd} == {"background"}, lines
+    agent.assert_never_left()
