@@ -25,7 +25,15 @@ ROOTLESS_PROGRAMS = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 BUILD_PACKAGES = ("clang-19", "clang-format-19", "libbpf-dev", "gcc", "libc6-dev", "make", "python3-venv")
 OTHER_PACKAGES = ("debian-archive-keyring", "ca-certificates")
 # What a kernel is built with: program -> package, and headers.
-KERNEL_TOOLS = {"bc": "bc", "bison": "bison", "flex": "flex", "gcc": "gcc", "make": "make", "pahole": "pahole", "xz": "xz-utils"}
+KERNEL_TOOLS = {
+    "bc": "bc",
+    "bison": "bison",
+    "flex": "flex",
+    "gcc": "gcc",
+    "make": "make",
+    "pahole": "pahole",
+    "xz": "xz-utils",
+}
 KERNEL_LIBRARIES = ("libelf-dev",)
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
