@@ -31,7 +31,9 @@ static __noinline u32 resolve_layer(u32 slot, struct cgroup *cgroup)
 	return fallback;
 }
 
-/* Resolve again only when the generation or the task's cgroup changed since the last time. */
+static __noinline void resolve_chain(struct cgroup *cgroup, struct task_ctx *tctx);
+
+/* Resolve again only when the generation, the task's cgroup or the set of quotas changed since the last time. */
 static __always_inline void classify(struct task_struct *p, struct task_ctx *tctx, u32 slot)
 {
 	struct temper_config *config = config_of(slot);
@@ -40,8 +42,11 @@ static __always_inline void classify(struct task_struct *p, struct task_ctx *tct
 	u64 generation = config->generation;
 	u32 layer;
 
-	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id)
+	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id &&
+	    tctx->quota_generation == quota_generation)
 		return;
+	tctx->quota_generation = quota_generation;
+	resolve_chain(cgroup, tctx);
 	if ((p->flags & PF_KTHREAD) || p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
 		layer = config->system_layer;
 	else

@@ -40,6 +40,7 @@ typedef u32 __wsum;
 #define NULL ((void *)0)
 
 enum {
+	PF_EXITING = 0x4,
 	PF_KTHREAD = 0x200000,
 };
 
@@ -95,7 +96,17 @@ struct sched_entity {
 	u64 sum_exec_runtime;
 };
 
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+
+struct sigpending {
+	sigset_t signal;
+};
+
 struct task_struct {
+	unsigned long jobctl;
+	struct sigpending pending;
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -116,6 +127,12 @@ struct scx_exit_info {
 	s64 exit_code;
 	const char *reason;
 	char *msg;
+};
+
+struct scx_cgroup_init_args {
+	u64 bw_period_us;
+	u64 bw_quota_us;
+	u64 bw_burst_us;
 };
 
 struct scx_cpu_acquire_args {
@@ -201,6 +218,9 @@ struct sched_ext_ops {
 	void (*cpu_release)(s32 cpu, struct scx_cpu_release_args *args);
 	void (*dump)(struct scx_dump_ctx *ctx);
 	void (*dump_task)(struct scx_dump_ctx *ctx, struct task_struct *p);
+	s32 (*cgroup_init)(struct cgroup *cgrp, struct scx_cgroup_init_args *args);
+	void (*cgroup_exit)(struct cgroup *cgrp);
+	void (*cgroup_set_bandwidth)(struct cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us);
 	s32 (*init_task)(struct task_struct *p, struct scx_init_task_args *args);
 	s32 (*init)(void);
 	void (*exit)(struct scx_exit_info *info);

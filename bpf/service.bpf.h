@@ -69,6 +69,7 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 		}
 		return;
 	}
+	tctx->guest = false;
 	hint_layer(layer, llc, now);
 	if (!dsq_move_vtime(it, queued_task, DSQ_LAYER(layer, llc), queue_ctx(layer, llc)->vtime))
 		return;
@@ -80,6 +81,7 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 
 u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
+u64 serviced_ns; /* when all but the quotas was last looked after */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
 
 static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
@@ -213,9 +215,11 @@ static __noinline int service_cpus(u64 now)
 	return 0;
 }
 
+static __noinline u64 service_quotas(u64 now);
+
 static int service(void *map, int *key, struct service_timer *timer)
 {
-	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns, generation;
+	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns, generation, next_ns;
 	u32 slot = active_slot();
 	bool is_full;
 
@@ -228,6 +232,12 @@ static int service(void *map, int *key, struct service_timer *timer)
 		scx_bpf_exit_bstr(TEMPER_EXIT_DEADMAN, why, &none, 0);
 		return 0;
 	}
+	next_ns = service_quotas(now);
+	if (elapsed_ns(now, serviced_ns) < SERVICE_PERIOD_NS - NSEC_PER_MSEC) {
+		bpf_timer_start(&timer->timer, next_ns, 0);
+		return 0;
+	}
+	serviced_ns = now;
 	nr_services++;
 	generation = config_of(slot)->generation;
 	is_full = nr_services % SERVICE_FULL_EVERY == 0 || generation != looked_generation;
@@ -235,7 +245,7 @@ static int service(void *map, int *key, struct service_timer *timer)
 	service_layers(slot, now, is_full);
 	if (is_full)
 		service_cpus(now);
-	bpf_timer_start(&timer->timer, SERVICE_PERIOD_NS, 0);
+	bpf_timer_start(&timer->timer, next_ns, 0);
 	return 0;
 }
 

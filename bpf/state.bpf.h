@@ -45,6 +45,14 @@ enum {
 	YIELDS_PER_SLICE = 4,
 	/* A queue is no longer asked once it was empty and nothing was put there for this long. */
 	QUEUE_HINT_NS = NSEC_PER_MSEC,
+	NSEC_PER_SEC = 1000 * NSEC_PER_MSEC,
+	MAX_CHAIN = 8, /* finite ancestors of one cgroup; Kubernetes makes at most four */
+	MAX_PERIODS = 4096,
+	TICK_NS = 4 * NSEC_PER_MSEC, /* of Debian's kernels: what one task runs at least before its time is taken */
+	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
+	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
+	PARK_QUIET_NS = 2000 * NSEC_PER_MSEC,
+	PARK_MOST_NS = 1500 * NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
 	MAX_DEPTH = 16,
 	MAX_SIBLINGS = 8, /* hardware threads of one core: POWER's SMT8 is the most there is */
@@ -60,11 +68,13 @@ enum {
 #define DSQ_LAYER(layer, llc) (0x10000ULL + (layer) * TEMPER_MAX_LLCS + (llc))
 #define DSQ_GUEST(cpu) (0x20000ULL + (cpu))
 #define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
+#define DSQ_PARK(quota) (0x40000ULL + (quota)) /* tasks whose cgroup has used up its cpu.max */
 
 /* Each shared structure is a section, so a map, of its own: the engine finds it by name and checks its size. */
 struct temper_control control SEC(".data.control");
 struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");
 struct temper_exit exit_record SEC(".data.exit");
+struct temper_quota quotas[TEMPER_MAX_QUOTAS] SEC(".data.quotas");
 
 struct cpu_ctx {
 	u64 guest_next_ns;    /* no guest before this while there is other work */
@@ -106,6 +116,9 @@ struct task_ctx {
 	u64 cgroup_id;
 	u64 queued_ns;	 /* since when it waits; 0 while it runs or sleeps */
 	u64 run_base_ns; /* sum_exec_runtime at the last look */
+	u64 quota_generation; /* by which `chain` was resolved */
+	u16 chain[MAX_CHAIN];
+	u8 nr_chain;
 	u8 layer;
 	u8 llc;	  /* whose queue's clock its vtime is of */
 	u8 guest; /* queued, or running, as a guest */
@@ -117,6 +130,23 @@ struct {
 	__type(key, int);
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
+
+#define QUOTA_MAX_US (1ULL << 44) /* above what the kernel takes for a quota; `max` is all ones */
+
+u64 quota_generation = 1; /* which cgroups have a finite cpu.max */
+u64 park_ns;		  /* when a task was last parked */
+u64 quotas_refused;	  /* cgroups that found no free bucket */
+u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
+s64 unpark_room; /* a global, so the verifier need not follow it through the loop */
+
+/* Cgroup id -> the index of its bucket in `quotas`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TEMPER_MAX_QUOTAS);
+	__type(key, u64);
+	__type(value, u32);
+} quota_of SEC(".maps");
 
 /* Mapped cgroups of one generation: cgroup id -> layer id. Filled by the engine while the slot is idle. */
 struct cgroup_map {

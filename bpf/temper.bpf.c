@@ -45,6 +45,7 @@
 #include "queues.bpf.h"
 #include "place.bpf.h"
 #include "service.bpf.h"
+#include "quota.bpf.h"
 #include "dump.bpf.h"
 
 char _license[] SEC("license") = "GPL";
@@ -97,6 +98,14 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 	classify(p, tctx, slot);
 	if (enq_flags & ENQ_WAKEUP)
 		count(tctx->layer, nr_wakes);
+	else if (tctx->nr_chain && can_park(p)) {
+		s32 empty = empty_bucket(tctx, now);
+
+		if (empty >= 0) {
+			park(p, empty, now);
+			return;
+		}
+	}
 	if (!has_home(p, slot, tctx->layer)) {
 		enqueue_guest(p, tctx, task_cpu, now);
 		return;
@@ -162,6 +171,8 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 		delta_ns = MAX_DELTA_NS;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
 	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * 100 / (p->scx.weight ?: 1));
+	if (tctx->nr_chain)
+		spend(tctx, delta_ns);
 	if (s)
 		s->run_ns += delta_ns;
 	if (!cctx->guest)
@@ -190,6 +201,8 @@ static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, stru
 		return;
 	charge(p, tctx, cctx, cpu);
 	classify(p, tctx, slot);
+	if (tctx->nr_chain && can_park(p) && empty_bucket(tctx, clock_ns()) >= 0)
+		return;
 	if (may_use(config_of(slot), cpu, tctx->layer))
 		task_set_slice(p, layer_slice(slot, tctx->layer));
 	else if (!has_home(p, slot, tctx->layer))
@@ -312,6 +325,9 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	}
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
+	/* It may go as far as user space: the kick is heeded on the way there. */
+	if (tctx->nr_chain && can_park(p) && empty_bucket(tctx, clock_ns()) >= 0)
+		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 	if (cctx->turn_of == tctx->layer + 1) {
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);
@@ -337,12 +353,17 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 /* Somebody waits who can run nowhere else: whoever is not above him ends, having had a short slice. */
 void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 {
-	struct cpu_ctx *cctx = cpu_ctx(scx_bpf_task_cpu(p));
-	struct task_ctx *tctx;
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct cpu_ctx *cctx = cpu_ctx(cpu);
+	struct task_ctx *tctx = task_ctx(p);
 
+	if (tctx && tctx->nr_chain) {
+		charge(p, tctx, cctx, cpu);
+		if (can_park(p) && empty_bucket(tctx, clock_ns()) >= 0)
+			task_set_slice(p, 0);
+	}
 	if (!cctx->hurry || cctx->rank < cctx->hurry - 1)
 		return;
-	tctx = task_ctx(p);
 	if (tctx && p->se.sum_exec_runtime - tctx->run_base_ns >= SHORT_SLICE_NS)
 		task_set_slice(p, 0);
 }
@@ -379,6 +400,25 @@ void BPF_STRUCT_OPS(temper_cpu_acquire, s32 cpu, struct scx_cpu_acquire_args *ar
 	cpu_ctx(cpu)->released = false;
 }
 
+/* ---- cpu.max ---- */
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_init, struct cgroup *cgrp, struct scx_cgroup_init_args *args)
+{
+	if (bpf_core_field_exists(args->bw_quota_us))
+		set_quota(cgrp->kn->id, args->bw_period_us, args->bw_quota_us, args->bw_burst_us);
+	return 0;
+}
+
+void BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_exit, struct cgroup *cgrp)
+{
+	set_quota(cgrp->kn->id, 0, ~0ULL, 0);
+}
+
+void BPF_STRUCT_OPS(temper_cgroup_set_bandwidth, struct cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us)
+{
+	set_quota(cgrp->kn->id, period_us, quota_us, burst_us);
+}
+
 /* ---- life cycle ---- */
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(temper_init_task, struct task_struct *p, struct scx_init_task_args *args)
@@ -397,6 +437,11 @@ static __always_inline s32 create_queues(void)
 		if (i % TEMPER_MAX_LLCS >= nr_llcs)
 			continue;
 		err = scx_bpf_create_dsq(DSQ_LAYER(i / TEMPER_MAX_LLCS, i % TEMPER_MAX_LLCS), -1);
+		if (err)
+			return err;
+	}
+	bpf_for(i, 0, TEMPER_MAX_QUOTAS) {
+		err = scx_bpf_create_dsq(DSQ_PARK(i), -1);
 		if (err)
 			return err;
 	}
@@ -508,6 +553,9 @@ struct sched_ext_ops temper_ops = {
 	.cpu_release = (void *)temper_cpu_release,
 	.dump = (void *)temper_dump,
 	.dump_task = (void *)temper_dump_task,
+	.cgroup_init = (void *)temper_cgroup_init,
+	.cgroup_exit = (void *)temper_cgroup_exit,
+	.cgroup_set_bandwidth = (void *)temper_cgroup_set_bandwidth,
 	.init_task = (void *)temper_init_task,
 	.init = (void *)temper_init,
 	.exit = (void *)temper_exit,

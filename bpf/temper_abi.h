@@ -15,6 +15,7 @@ enum temper_limits {
 	TEMPER_MAX_LLCS = 64,	 /* last-level caches; ids beyond are folded onto these */
 	TEMPER_NAME_LEN = 16,	 /* of a layer, with its terminating zero */
 	TEMPER_WAIT_BUCKETS = 24,
+	TEMPER_MAX_QUOTAS = 1024, /* cgroups with a finite cpu.max */
 	TEMPER_MAX_CGROUPS = 8192, /* mapped cgroups in one generation */
 	TEMPER_NR_SLOTS = 3,
 	TEMPER_OWNER_NONE = 255, /* an open cpu */
@@ -97,6 +98,20 @@ struct temper_layer_stats {
 
 struct temper_cpu_stats {
 	struct temper_layer_stats layers[TEMPER_MAX_LAYERS];
+};
+
+/* One cgroup's cpu.max and how it fares; cgroup_id is 0 where there is none. Counters begin when it became finite. */
+struct temper_quota {
+	uint64_t cgroup_id;
+	int64_t tokens_ns; /* below 0: owed */
+	uint64_t period_ns;
+	uint64_t quota_ns; /* 0: no longer finite, and about to be given back */
+	uint64_t burst_ns;
+	uint64_t next_refill_ns;
+	uint64_t nr_periods;
+	uint64_t nr_throttled;
+	uint64_t throttled_ns;
+	uint64_t throttled_since_ns; /* 0 while it is not */
 };
 
 /* Why the scheduler left. `kind` is the kernel's own enum scx_exit_kind; 0 while attached. */

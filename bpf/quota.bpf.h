@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * cpu.max, which the kernel itself doesn't enforce for tasks of a sched_ext scheduler.
+ *
+ * A cgroup with a finite quota has a bucket. Each task knows the buckets of its cgroup's ancestors, at most
+ * MAX_CHAIN; a cgroup without a finite ancestor costs nothing. Time that a task ran is taken from each of its buckets
+ * at the tick and when it stops; a task that is queued again while one of them is empty is parked until that is
+ * refilled. The rule is the kernel's own (kernel/sched/fair.c): at each period's end a bucket gains its quota, up to
+ * quota + burst, and what was overrun (a tick on each cpu, at most) is owed to the next period.
+ *
+ * Parked tasks lie in queues of the kernel's, one for each bucket, so whatever happens to them (exit, a new affinity,
+ * a move to another cgroup) the kernel finds them; nothing is in our custody.
+ *
+ * A wake-up is never parked: the task runs as far as the border to user space, where it is preempted and parked. So it
+ * lets go of what it holds in the kernel, a signal reaches it, and its share of the kernel's work is owed like any
+ * other time. A parked task with a signal pending, and any that has been parked for PARK_MOST_NS, is let out as far as
+ * that border too: the watchdog sees it run.
+ */
+#ifndef TEMPER_QUOTA_BPF_H
+#define TEMPER_QUOTA_BPF_H
+
+/* A free bucket that is now this cgroup's, or -1: all are taken, and the cgroup goes without. */
+static __noinline s32 take_bucket(u64 cgroup_id)
+{
+	u32 i;
+
+	bpf_for(i, 0, TEMPER_MAX_QUOTAS) {
+		struct temper_quota *q = &quotas[i % TEMPER_MAX_QUOTAS];
+
+		if (!*(volatile u64 *)&q->cgroup_id && __sync_val_compare_and_swap(&q->cgroup_id, 0, cgroup_id) == 0)
+			return i;
+	}
+	__sync_fetch_and_add(&quotas_refused, 1);
+	return -1;
+}
+
+/* The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`. */
+static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us, u64 burst_us)
+{
+	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id), index;
+	bool finite = quota_us < QUOTA_MAX_US && period_us;
+	struct temper_quota *q;
+	s64 cap;
+	s32 taken;
+
+	if (!finite) {
+		if (!known)
+			return;
+		/* Its queue may still hold tasks: the timer lets them out, then gives the bucket back. */
+		quotas[*known % TEMPER_MAX_QUOTAS].quota_ns = 0;
+		throttled_bits[*known % TEMPER_MAX_QUOTAS / 64] |= 1ULL << (*known % 64);
+		park_ns = bpf_ktime_get_ns();
+		bpf_map_delete_elem(&quota_of, &cgroup_id);
+		__sync_fetch_and_add(&quota_generation, 1);
+		return;
+	}
+	if (known) {
+		q = &quotas[*known % TEMPER_MAX_QUOTAS];
+	} else {
+		taken = take_bucket(cgroup_id);
+		if (taken < 0)
+			return;
+		index = taken;
+		q = &quotas[index % TEMPER_MAX_QUOTAS];
+		q->tokens_ns = quota_us * NSEC_PER_USEC;
+		q->next_refill_ns = bpf_ktime_get_ns() + period_us * NSEC_PER_USEC;
+		q->nr_periods = q->nr_throttled = q->throttled_ns = q->throttled_since_ns = 0;
+	}
+	q->period_ns = period_us * NSEC_PER_USEC;
+	q->quota_ns = quota_us * NSEC_PER_USEC;
+	q->burst_ns = burst_us * NSEC_PER_USEC;
+	cap = q->quota_ns + q->burst_ns;
+	if (q->tokens_ns > cap)
+		q->tokens_ns = cap;
+	if (!known) {
+		bpf_map_update_elem(&quota_of, &cgroup_id, &index, 0);
+		__sync_fetch_and_add(&quota_generation, 1);
+	}
+}
+
+/* The buckets of its cgroup's ancestors, its own cgroup's first. */
+static __noinline void resolve_chain(struct cgroup *cgroup, struct task_ctx *tctx)
+{
+	int level = BPF_CORE_READ(cgroup, level);
+	u64 offset = bpf_core_field_offset(struct cgroup, ancestors);
+	u32 i;
+
+	tctx->nr_chain = 0;
+	bpf_for(i, 0, MAX_DEPTH) {
+		struct cgroup *ancestor = NULL;
+		u32 *index;
+		u64 id;
+
+		if (level - (int)i < 0 || tctx->nr_chain >= MAX_CHAIN)
+			break;
+		bpf_probe_read_kernel(&ancestor, sizeof(ancestor), (void *)cgroup + offset + 8 * (level - (int)i));
+		if (!ancestor)
+			break;
+		id = BPF_CORE_READ(ancestor, kn, id);
+		index = bpf_map_lookup_elem(&quota_of, &id);
+		if (index)
+			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *index;
+	}
+}
+
+/* Give it what the periods that have ended since bring: the kernel's rule, and what is owed is at most a second's. */
+static __always_inline void refill(struct temper_quota *q, u64 now)
+{
+	u64 next = *(volatile u64 *)&q->next_refill_ns, period_ns = q->period_ns, n;
+	s64 cap, tokens, excess, least;
+
+	if (now < next || !period_ns)
+		return;
+	n = (now - next) / period_ns + 1;
+	if (__sync_val_compare_and_swap(&q->next_refill_ns, next, next + n * period_ns) != next)
+		return; /* another cpu does it */
+	__sync_fetch_and_add(&q->nr_periods, n);
+	cap = q->quota_ns + q->burst_ns;
+	least = -(s64)(period_ns < NSEC_PER_SEC ? q->quota_ns * (NSEC_PER_SEC / period_ns) : q->quota_ns);
+	tokens = *(volatile s64 *)&q->tokens_ns;
+	if (tokens < least) {
+		__sync_fetch_and_add(&q->tokens_ns, least - tokens);
+		tokens = least;
+	}
+	/* More than this many periods fill any bucket, whatever it owes. */
+	if (n > MAX_PERIODS)
+		n = MAX_PERIODS;
+	excess = tokens + (s64)(n * q->quota_ns) - cap;
+	__sync_fetch_and_add(&q->tokens_ns, (s64)(n * q->quota_ns) - (excess > 0 ? excess : 0));
+}
+
+/* The first of its buckets that is empty, or -1. */
+static __always_inline s32 empty_bucket(struct task_ctx *tctx, u64 now)
+{
+	u32 i;
+
+	bpf_for(i, 0, MAX_CHAIN) {
+		u32 index = tctx->chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS;
+		struct temper_quota *q = &quotas[index];
+
+		if (i >= tctx->nr_chain)
+			break;
+		if (!q->quota_ns)
+			continue;
+		refill(q, now);
+		if (*(volatile s64 *)&q->tokens_ns <= 0)
+			return index;
+	}
+	return -1;
+}
+
+static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
+{
+	u32 i;
+
+	bpf_for(i, 0, MAX_CHAIN) {
+		if (i >= tctx->nr_chain)
+			break;
+		__sync_fetch_and_sub(&quotas[tctx->chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS].tokens_ns, (s64)delta_ns);
+	}
+}
+
+/* Tasks that have to go on: others wait for what they hold, or they are about to be gone. */
+static __always_inline bool can_park(const struct task_struct *p)
+{
+	if (p->flags & (PF_KTHREAD | PF_EXITING))
+		return false;
+	if (p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
+		return false;
+	return !bpf_core_field_exists(p->migration_disabled) || p->migration_disabled <= 1;
+}
+
+static __always_inline void mark_throttled(u32 index, u64 now)
+{
+	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
+
+	park_ns = now;
+	__sync_fetch_and_or(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], 1ULL << (index % 64));
+	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, now) == 0)
+		__sync_fetch_and_add(&q->nr_throttled, 1);
+}
+
+static __always_inline void park(struct task_struct *p, u32 index, u64 now)
+{
+	mark_throttled(index, now);
+	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, 0);
+}
+
+/* Has somebody asked it to stop, freeze or die? */
+static __always_inline bool is_called(struct task_struct *p)
+{
+	return BPF_CORE_READ(p, jobctl) || BPF_CORE_READ(p, pending.signal.sig[0]);
+}
+
+/*
+ * Out of one bucket's queue: as many as its tokens feed for a tick each, those that are called, and those that have
+ * been there for too long. Returns how many were left.
+ */
+static __noinline s32 unpark(u32 index, u64 now)
+{
+	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *found;
+	u32 slot = active_slot();
+
+	if (q->quota_ns)
+		refill(q, now);
+	unpark_room = q->quota_ns ? *(volatile s64 *)&q->tokens_ns : (s64)TURN_NS * LOOK_BATCH;
+	tasks_seen = 0;
+	bpf_iter_scx_dsq_new(&it, DSQ_PARK(index), 0);
+	while ((found = bpf_iter_scx_dsq_next(&it))) {
+		struct task_struct *p;
+		struct task_ctx *tctx;
+
+		if (tasks_seen++ >= LOOK_BATCH)
+			break;
+		p = bpf_task_from_pid(found->pid);
+		if (!p)
+			continue;
+		tctx = task_ctx(p);
+		if (tctx && (unpark_room > 0 || is_called(p) || elapsed_ns(now, tctx->queued_ns) > PARK_MOST_NS)) {
+			classify(p, tctx, slot);
+			rehome(&it, found, p, tctx, slot, now);
+			unpark_room -= TICK_NS;
+		}
+		bpf_task_release(p);
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
+}
+
+/* The bucket's queue is empty, or not: keep its books, and give a bucket back that is no cgroup's any more. */
+static __always_inline void unpark_bucket(u32 index, u64 now)
+{
+	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
+	u64 bit = 1ULL << (index % 64), since;
+
+	if (unpark(index, now) > 0)
+		return;
+	since = q->throttled_since_ns;
+	if (since && __sync_val_compare_and_swap(&q->throttled_since_ns, since, 0) == since)
+		__sync_fetch_and_add(&q->throttled_ns, elapsed_ns(now, since));
+	__sync_fetch_and_and(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], ~bit);
+	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0)
+		mark_throttled(index, now); /* somebody came in between */
+	else if (!q->quota_ns)
+		q->cgroup_id = 0;
+}
+
+/* Let out what may go. Returns in how many nanoseconds to look again. */
+static __noinline u64 service_quotas(u64 now)
+{
+	u32 word, bit;
+
+	if (elapsed_ns(now, park_ns) > PARK_QUIET_NS)
+		return SERVICE_PERIOD_NS;
+	bpf_for(word, 0, TEMPER_MAX_QUOTAS / 64) {
+		u64 bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
+
+		if (!bits)
+			continue;
+		bpf_for(bit, 0, 64)
+			if (bits & (1ULL << bit))
+				unpark_bucket(word * 64 + bit, now);
+	}
+	return QUOTA_PERIOD_NS;
+}
+
+#endif
