@@ -10,13 +10,19 @@ BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
 # Programs without .py at the end, which ruff does not find by itself.
 BENCH_SCRIPTS := bench/run bench/demo/run $(wildcard bench/node_agent/[a-z]*)
 CLANG ?= $(firstword $(foreach v,21 20 19 18 17,$(if $(shell command -v clang-$(v)),clang-$(v))) clang)
+# On every other kernel: attach, the fence by trace, a change under load, the engine killed, the local switch.
+MATRIX := test_attach.py test_confinement.py test_live_change.py::test_live_change test_engine_killed.py \
+  test_safe_mode.py::test_safe_mode_with_a_living_agent
+# Two caches and two threads each, so that the verifier sees the code for them.
+ON_KERNEL = testbed/run --topology 2,1,2 --timeout 300 --kernel $(1) -- \
+  python3 -m pytest -p no:cacheprovider $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
 GUEST_PYTEST := python3 -m pytest -p no:cacheprovider /opt/temper/tests
 # v3: 32-bit jumps and ALU, which every kernel with sched_ext has.
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: setup
 setup: $(VENV)/.stamp ## install what is missing: system packages and the Python environment
@@ -64,6 +70,27 @@ kernel: build ## kernel tests, in the guest: the newest kernel, and machines tha
 	testbed/run --cpus 4 --timeout 900 --clock virtual -- $(GUEST_PYTEST)/kernel_timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
+
+.PHONY: kernel-matrix
+kernel-matrix: build ## a short pass on the other kernels that Debian offers
+	$(call ON_KERNEL,6.19)
+	$(call ON_KERNEL,7.0)
+
+.PHONY: kernel-faults
+kernel-faults: build ## fault scenarios under way: some show faults that are not mended yet
+	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel_faults
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed
+	testbed/run --topology 2,2,2 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_smt
+
+.PHONY: kernel-scale
+kernel-scale: build ## kernel tests in guests of unusual size: one cpu, 252 possible cpus, four caches
+	testbed/run --cpus 1 --timeout 300 -- $(GUEST_PYTEST)/kernel_scale/test_one_cpu.py
+	testbed/run --cpus 252 --append maxcpus=4 --memory 3G --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_scale/test_many_pods.py
+	testbed/run --topology 4,2,1 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_scale/test_many_caches.py
+
+.PHONY: kernel-6.12
+kernel-6.12: build ## the oldest kernel with sched_ext, built from source when it is not there (17 minutes), and a short pass on it
+	$(call ON_KERNEL,6.12)
 
 .PHONY: cluster
 cluster: build ## cluster tests: a real API server here, the agent in a guest

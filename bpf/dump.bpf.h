@@ -3,11 +3,11 @@
 #ifndef TEMPER_DUMP_BPF_H
 #define TEMPER_DUMP_BPF_H
 
-#define dump(fmt, args...)                                                \
-	({                                                                \
-		static char __fmt[] = fmt;                                \
-		unsigned long long __args[] = {args};                     \
-		scx_bpf_dump_bstr(__fmt, __args, sizeof(__args));         \
+#define dump(fmt, args...)                                        \
+	({                                                        \
+		static char __fmt[] = fmt;                        \
+		unsigned long long __args[] = {args};             \
+		scx_bpf_dump_bstr(__fmt, __args, sizeof(__args)); \
 	})
 
 static char guest_mark[] = " (guest)", no_mark[] = "";

@@ -41,6 +41,9 @@ typedef u32 __wsum;
 
 enum {
 	PF_EXITING = 0x4,
+	SIGKILL_BIT = 1 << 8,
+	/* JOBCTL_STOP_PENDING, _TRAP_STOP, _TRAP_NOTIFY and _TRAP_FREEZE of include/linux/sched/jobctl.h. */
+	JOBCTL_PENDING = 1 << 17 | 1 << 19 | 1 << 20 | 1 << 23,
 	PF_KTHREAD = 0x200000,
 };
 

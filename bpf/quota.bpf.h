@@ -160,10 +160,21 @@ static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 	}
 }
 
+static __always_inline bool is_killed(const struct task_struct *p)
+{
+	return p->pending.signal.sig[0] & SIGKILL_BIT;
+}
+
+/* Has somebody asked it to stop, to freeze or to die? */
+static __always_inline bool is_called(const struct task_struct *p)
+{
+	return is_killed(p) || (p->jobctl & JOBCTL_PENDING);
+}
+
 /* Tasks that have to go on: others wait for what they hold, or they are about to be gone. */
 static __always_inline bool can_park(const struct task_struct *p)
 {
-	if (p->flags & (PF_KTHREAD | PF_EXITING))
+	if ((p->flags & (PF_KTHREAD | PF_EXITING)) || is_killed(p))
 		return false;
 	if (p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
 		return false;
@@ -184,12 +195,6 @@ static __always_inline void park(struct task_struct *p, u32 index, u64 now)
 {
 	mark_throttled(index, now);
 	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, 0);
-}
-
-/* Has somebody asked it to stop, freeze or die? */
-static __always_inline bool is_called(struct task_struct *p)
-{
-	return BPF_CORE_READ(p, jobctl) || BPF_CORE_READ(p, pending.signal.sig[0]);
 }
 
 /*

@@ -81,7 +81,7 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 
 u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
-u64 serviced_ns; /* when all but the quotas was last looked after */
+u64 serviced_ns;       /* when all but the quotas was last looked after */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
 
 static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)

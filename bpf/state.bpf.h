@@ -77,20 +77,20 @@ struct temper_exit exit_record SEC(".data.exit");
 struct temper_quota quotas[TEMPER_MAX_QUOTAS] SEC(".data.quotas");
 
 struct cpu_ctx {
-	u64 guest_next_ns;    /* no guest before this while there is other work */
-	u64 turn_checked_ns;  /* when this cpu last looked for outranked layers */
-	u64 preempted_ns;     /* when a wake-up last took this cpu */
-	u64 guest_hint_ns;    /* when a guest was last put here; 0: there is none (queues.bpf.h) */
-	u64 kthread_hint_ns;  /* the same of its own kernel threads */
-	u8 layer;	      /* of the running task */
-	u8 rank;	      /* RANK_NONE between two tasks, when idle or not ours: no victim */
-	u8 preempts;	      /* the running task is itself of a preempting layer */
-	u8 guest;	      /* the running task is a guest here */
-	u8 exclusive;	      /* the running task's core is its layer's alone */
-	u8 turn_of;	      /* the layer whose turn was taken, plus one; its next task here runs a short slice */
-	u8 released;	      /* a higher class (real-time, deadline) has it */
-	u8 guest_deferred;    /* its guests wait for a pause to end, and nobody else will wake it for them */
-	u8 hurry;	      /* the rank, plus one, of a task that waits and can run nowhere else */
+	u64 guest_next_ns;   /* no guest before this while there is other work */
+	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
+	u64 preempted_ns;    /* when a wake-up last took this cpu */
+	u64 guest_hint_ns;   /* when a guest was last put here; 0: there is none (queues.bpf.h) */
+	u64 kthread_hint_ns; /* the same of its own kernel threads */
+	u8 layer;	     /* of the running task */
+	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
+	u8 preempts;	     /* the running task is itself of a preempting layer */
+	u8 guest;	     /* the running task is a guest here */
+	u8 exclusive;	     /* the running task's core is its layer's alone */
+	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
+	u8 released;	     /* a higher class (real-time, deadline) has it */
+	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
+	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */
 } __attribute__((aligned(64)));
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
@@ -114,8 +114,8 @@ u64 served_ns[TEMPER_MAX_LAYERS] __attribute__((aligned(64)));
 struct task_ctx {
 	u64 generation;
 	u64 cgroup_id;
-	u64 queued_ns;	 /* since when it waits; 0 while it runs or sleeps */
-	u64 run_base_ns; /* sum_exec_runtime at the last look */
+	u64 queued_ns;	      /* since when it waits; 0 while it runs or sleeps */
+	u64 run_base_ns;      /* sum_exec_runtime at the last look */
 	u64 quota_generation; /* by which `chain` was resolved */
 	u16 chain[MAX_CHAIN];
 	u8 nr_chain;

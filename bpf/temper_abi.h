@@ -12,10 +12,10 @@
 enum temper_limits {
 	TEMPER_MAX_CPUS = 512,
 	TEMPER_MAX_LAYERS = 16,
-	TEMPER_MAX_LLCS = 64,	 /* last-level caches; ids beyond are folded onto these */
-	TEMPER_NAME_LEN = 16,	 /* of a layer, with its terminating zero */
+	TEMPER_MAX_LLCS = 64, /* last-level caches; ids beyond are folded onto these */
+	TEMPER_NAME_LEN = 16, /* of a layer, with its terminating zero */
 	TEMPER_WAIT_BUCKETS = 24,
-	TEMPER_MAX_QUOTAS = 1024, /* cgroups with a finite cpu.max */
+	TEMPER_MAX_QUOTAS = 1024,  /* cgroups with a finite cpu.max */
 	TEMPER_MAX_CGROUPS = 8192, /* mapped cgroups in one generation */
 	TEMPER_NR_SLOTS = 3,
 	TEMPER_OWNER_NONE = 255, /* an open cpu */
@@ -54,7 +54,7 @@ struct temper_config {
 	uint8_t pad[2];
 	uint8_t order[TEMPER_MAX_LAYERS]; /* layer ids by rank, nr_layers of them */
 	struct temper_layer layers[TEMPER_MAX_LAYERS];
-	uint8_t owner[TEMPER_MAX_CPUS];	    /* layer id, or TEMPER_OWNER_NONE */
+	uint8_t owner[TEMPER_MAX_CPUS]; /* layer id, or TEMPER_OWNER_NONE */
 	/* Written by the commit. */
 	uint32_t eligible[TEMPER_MAX_CPUS]; /* bit l: layer l may run on that cpu */
 	uint64_t llcs[TEMPER_MAX_LAYERS];   /* bit c: cache c has a cpu that the layer may run on */
@@ -81,7 +81,7 @@ struct temper_commit {
 /* Counters of one layer; userspace sums them over cpus. All but the last only grow. */
 struct temper_layer_stats {
 	uint64_t run_ns;
-	uint64_t wait_ns; /* runnable to running, summed */
+	uint64_t wait_ns;  /* runnable to running, summed */
 	uint64_t guest_ns; /* of run_ns, as a guest */
 	uint64_t nr_runs;
 	uint64_t nr_wakes;

@@ -58,8 +58,7 @@ class Shape:
     """What the guest's hardware is like.
 
     memory_mib: its RAM. append: more words for the kernel's command line. network: whether it has one, and
-    forwards: the guest's ports that this machine's loopback leads to. max_cpus: how many cpus could be there, the
-    absent ones in sockets like those there; 0 is as many as there are.
+    forwards: the guest's ports that this machine's loopback leads to.
     """
 
     topology: Topology
@@ -68,7 +67,6 @@ class Shape:
     append: str = ""
     network: bool = False
     forwards: tuple[int, ...] = ()
-    max_cpus: int = 0
 
 
 def qemu_version() -> tuple[int, ...]:
@@ -132,10 +130,7 @@ def command_line(shape: Shape, *, kvm: bool, image: Path, disks: list[Path], fds
     elif kvm:
         accelerator = ["-accel", "kvm", "-cpu", "host"]
     topology = shape.topology
-    most = shape.max_cpus or topology.cpus
-    # The kernel ignores absent cpus of a socket that is there.
-    sockets = most // (topology.cores * topology.threads)
-    smp = f"{topology.cpus},maxcpus={most},sockets={sockets},cores={topology.cores},threads={topology.threads}"
+    smp = f"{topology.cpus},sockets={topology.sockets},cores={topology.cores},threads={topology.threads}"
     argv = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", machine, *accelerator]
     argv += ["-smp", smp, "-m", f"{shape.memory_mib}M", "-no-reboot"]
     argv += ["-object", f"memory-backend-memfd,id=ram,size={shape.memory_mib}M,share=on"]

@@ -45,13 +45,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--kernel", default="", metavar="VERSION|PATH", help="a version or its beginning, or a kernel of yours")
     add("--cpus", type=int, metavar="N", help="how many cpus (default: 2)")
     add("--topology", type=_topology, metavar="SOCKETS,CORES,THREADS", help="how the cpus are arranged")
-    add(
-        "--max-cpus",
-        type=int,
-        default=0,
-        metavar="N",
-        help="how many cpus the machine could have, in more sockets like those there (default: as it has)",
-    )
     add("--memory", type=_memory, default="2G", metavar="M", help="512M, 4G ... (default: 2G)")
     add("--clock", choices=[clock.value for clock in machine.Clock], default="wall",
         help="wall: the host's time. virtual: time goes by instructions, so the host's load does not show")  # fmt: skip
@@ -77,11 +70,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if options.forwards and not options.forward:
         parser.error("--forwards needs --forward")
     options.topology = options.topology or machine.Topology(1, options.cpus or 2, 1)
-    in_socket = options.topology.cores * options.topology.threads
-    if options.max_cpus and (options.max_cpus < options.topology.cpus or options.max_cpus % in_socket):
-        parser.error(
-            f"--max-cpus {options.max_cpus}: not whole sockets of {in_socket} cpus, {options.topology.cpus} or more"
-        )
     return options
 
 
@@ -142,7 +130,6 @@ def _shape(options: argparse.Namespace) -> machine.Shape:
         options.append,
         options.network,
         tuple(dict.fromkeys(options.forward)),
-        options.max_cpus,
     )
 
 

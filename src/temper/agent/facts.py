@@ -48,6 +48,7 @@ def copy_of(status: Status) -> Status:
         last_commit_ns=dict(status.last_commit_ns),
         stand_down_ns=dict(status.stand_down_ns),
         stats=dict(status.stats),
+        used_millicpu=dict(status.used_millicpu),
     )
 
 

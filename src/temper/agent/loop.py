@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from temper.agent.breaker import Breaker
 from temper.agent.events import event, warning
@@ -23,7 +24,11 @@ from temper.agent.status import Publisher, Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import InvalidInput, Refused, TemperError
 from temper.node.run_dir import RunDir
+from temper.plan.demand import NO_DEMAND
 from temper.plan.layers import Plan
+
+if TYPE_CHECKING:
+    from temper.agent.demand import Follower
 
 BEAT_S = 1.0
 STATS_S = 5.0
@@ -55,6 +60,7 @@ class Agent:
         self._on_hangup = on_hangup
         self._wake = asyncio.Event()
         self._breaker = Breaker()
+        self._follower: Follower | None = None  # made after the attach, which its import would hold up
         self._supervisor = Supervisor(self.status, self._breaker, deadman_ms=options.deadman_ms, on_news=self._wake.set)
         self._set_breaker()
         source.bind(self.changed, self._wake.set)
@@ -98,6 +104,8 @@ class Agent:
         """Go on with other options, in as far as they matter to a running loop, and plan anew."""
         self._options = options
         self._set_breaker()
+        if not options.follow_demand:
+            self._forget()
         self.changed()
 
     def _set_breaker(self) -> None:
@@ -142,7 +150,28 @@ class Agent:
             if time.monotonic() >= next_stats_s:
                 next_stats_s = time.monotonic() + STATS_S
                 await self._supervisor.read_stats()
+                self._follow()
             self._publish()
+
+    def _follow(self) -> None:
+        """A reading of the counters may say that a layer should own another number of cpus: then plan anew."""
+        plan = self.status.plan
+        if not self._options.follow_demand or plan is None or not self._supervisor.attached:
+            self._forget()
+            return
+        if self._follower is None:
+            from temper.agent.demand import Follower
+
+            self._follower = Follower()
+        if self._follower.hear(self.status.stats, time.monotonic_ns(), plan):
+            self.changed()
+        self.status.nr_resizes, self.status.used_millicpu = self._follower.nr_resizes, self._follower.used_millicpu
+
+    def _forget(self) -> None:
+        """What was measured holds no more; sizes are by request until there is something new."""
+        self.status.used_millicpu = {}
+        if self._follower is not None:
+            self._follower.forget()
 
     async def _sleep(self, longest_s: float) -> None:
         """Until woken; then until changes have been quiet for a moment. A switch that was moved doesn't wait."""
@@ -243,6 +272,7 @@ class Agent:
 
     async def _attach(self) -> None:
         started_ns = time.monotonic_ns()
+        self._forget()  # the engine to come counts from 0
         plan = self._plan_or_last_good()
         self.status.timings_ns["plan"] = time.monotonic_ns() - started_ns
         self._changed_ns = 0
@@ -283,7 +313,7 @@ class Agent:
 
     async def _commit(self) -> None:
         seen_ns, self._changed_ns = self._changed_ns, 0
-        plan = self._source.make_plan()
+        plan = self._source.make_plan(self._follower.demand if self._follower else NO_DEMAND)
         before = self.status.nr_commits
         self.status.notes = [str(finding) for finding in plan.findings]  # a rejection takes their place
         await self._supervisor.commit(plan)

@@ -26,7 +26,7 @@ from temper.node.processes import read_cost
 from temper.plan.layers import SYSTEM
 from temper.plan.lint import Invariant
 from temper.plan.planner import ORDER
-from temper.plan.tiers import Tier
+from temper.plan.tiers import RULES, LayerKind, Tier
 from temper.plan.waits import bounds_us
 from temper.wire.messages import LayerStats
 
@@ -66,6 +66,7 @@ CATALOGUE = (
     Entry("temper_memory_locked", G, "1 when the engine's memory can't be swapped out, so that beats are never late."),
     Entry("temper_last_pass_seconds", G, "Age of the agent loop's last pass, which ends with a heartbeat."),
     Entry("temper_commits_total", C, "Generations that replaced another while attached."),
+    Entry("temper_resizes_total", C, "Times that measured demand changed how many cpus a layer owns."),
     Entry("temper_losses_total", C, "Engines that were lost: killed, silent, or with a scheduler that left."),
     Entry("temper_ejections_total", C, "Those of them whose scheduler was thrown out: by the kernel, or SysRq-S."),
     Entry("temper_stand_downs_total", C, "Times that a kill switch or the agent's end took the scheduler out."),
@@ -86,6 +87,12 @@ CATALOGUE = (
     Entry("temper_tier_pods", G, "Pods of this node by tier; system pods are in none, and counted as system.", _TIER),
     Entry("temper_tier_request_millicpu", G, "Thousandths of a cpu that they request.", _TIER),
     Entry("temper_layer_cpus", G, "Cpus that the layer owns or prefers; 0 for an open one.", _LAYER),
+    Entry(
+        "temper_layer_requested_cpus",
+        G,
+        "Cpus that its pods request, rounded up; less than it owns where demand is higher, more where it is lower.",
+        {"layer": ", ".join(tier for tier in Tier if RULES[tier].kind is not LayerKind.OPEN)},
+    ),
     Entry("temper_layer_run_seconds_total", C, "Cpu time of the layer's tasks.", _LAYER),
     Entry("temper_layer_guest_run_seconds_total", C, "Of it, on cpus that the layer may not use.", _LAYER),
     Entry("temper_layer_wait_seconds", H, "Their waits, runnable, for a cpu; the bounds double from 1 us.", _LAYER),
@@ -182,6 +189,7 @@ def _of_status(facts: Facts) -> Iterator[tuple[str, _Values]]:
     yield "temper_memory_locked", _plain(status.memory_locked)
     yield "temper_last_pass_seconds", _plain(time.monotonic() - facts.measured.last_pass_s)
     yield "temper_commits_total", _plain(status.nr_commits)
+    yield "temper_resizes_total", _plain(status.nr_resizes)
     yield "temper_losses_total", _plain(status.nr_losses)
     yield "temper_ejections_total", _plain(status.nr_ejections)
     yield "temper_stand_downs_total", _plain(status.nr_stand_downs)
@@ -197,6 +205,8 @@ def _of_tiers(facts: Facts) -> Iterator[tuple[str, _Values]]:
 def _of_layers(facts: Facts) -> Iterator[tuple[str, _Values]]:
     layers = facts.status.plan.layers if facts.status.plan else ()
     yield "temper_layer_cpus", [((layer.name,), len(layer.cpus)) for layer in layers]
+    sizes = facts.status.plan.sizes if facts.status.plan else ()
+    yield "temper_layer_requested_cpus", [((size.layer,), size.requested) for size in sizes]
     stats = facts.status.stats.items()
     yield "temper_layer_run_seconds_total", [((name,), each.run_ns / 1e9) for name, each in stats]
     yield "temper_layer_guest_run_seconds_total", [((name,), each.guest_ns / 1e9) for name, each in stats]

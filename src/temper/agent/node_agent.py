@@ -40,6 +40,7 @@ def options(settings: AgentSettings, run_dir: RunDir) -> Options:
         most_losses=settings.safety.max_losses,
         most_ejections=settings.safety.max_ejections,
         window_s=settings.safety.window_s,
+        follow_demand=settings.sizing.follow_demand,
         enforce=settings.mode is Mode.ENFORCE,
         stay_refused=True,
         cgroup_root=Path(settings.cgroups.root),

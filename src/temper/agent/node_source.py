@@ -26,6 +26,7 @@ from temper.node.held_cpus import held_cpus
 from temper.node.pod_cgroups import PodCgroups
 from temper.node.run_dir import RunDir
 from temper.node.topology import read_machine
+from temper.plan.demand import NO_DEMAND, Demands
 from temper.plan.layers import SYSTEM, Plan
 from temper.plan.machine import Machine
 from temper.plan.planner import make_plan
@@ -124,11 +125,11 @@ class NodeSource:
         """When the node object last changed the switch."""
         return self._heard_ns
 
-    def make_plan(self) -> Plan:
+    def make_plan(self, demand: Demands = NO_DEMAND) -> Plan:
         """For the pods as last heard, and the cgroups and cpus that there are now."""
         machine = read_machine()
         self.views = self._look(machine)
-        return make_plan(_without_held(machine, self.views), [_workload(view) for view in self.views])
+        return make_plan(_without_held(machine, self.views), [_workload(view) for view in self.views], demand)
 
     def refresh(self) -> None:
         """The pods as last heard."""

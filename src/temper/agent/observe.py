@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from temper.node.cgroup_cpu import CpuUse, Pressure
+from temper.plan.layers import Size
 from temper.wire.messages import LayerStats
 
 VERSION = 1
@@ -37,6 +38,8 @@ class MachineShape(msgspec.Struct, frozen=True):
 class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     """One layer in force. cpus: owned or preferred; may_use: all that it may run on (`0-3,8`).
 
+    size: how it came by their number, for a tier that may own cpus.
+
     total: counters since the attach, None before the first reading. The rates are those of the last few seconds:
     used_cpus (cpus kept busy), mean_wait_us of a run, runs_per_s.
 
@@ -54,6 +57,7 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     cpus: list[int]
     may_use: str
     nr_pods: int
+    size: Size | None = None
     total: LayerStats | None = None
     used_cpus: float | None = None
     mean_wait_us: float | None = None
@@ -136,12 +140,13 @@ class ApiReport(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Since the agent started."""
+    """Since the agent started. resizes: sizes that measured demand changed."""
 
     commits: int
     losses: int
     ejections: int
     stand_downs: int
+    resizes: int = 0
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from temper.node.cgroup_cpu import Pressure, read_cpu_use, read_machine_pressure
 from temper.node.processes import read_cost
 from temper.node.sched_ext import read_state
 from temper.plan.eligible import eligible_cpus, open_cpus
-from temper.plan.layers import Layer, Plan
+from temper.plan.layers import Layer, Plan, Size
 from temper.plan.machine import Machine
 from temper.plan.samples import LayerSample
 from temper.plan.units import format_cpu_list
@@ -65,7 +65,9 @@ def observe(facts: Facts) -> Document:
         engine_pid=status.engine_pid,
         memory_locked=status.memory_locked,
         kernel=Kernel(*read_state()),
-        counts=Counts(status.nr_commits, status.nr_losses, status.nr_ejections, status.nr_stand_downs),
+        counts=Counts(
+            status.nr_commits, status.nr_losses, status.nr_ejections, status.nr_stand_downs, status.nr_resizes
+        ),
         start_ns=dict(status.timings_ns),
         last_commit_ns=dict(status.last_commit_ns),
         last_stand_down_ns=dict(status.stand_down_ns),
@@ -123,11 +125,13 @@ def _layers(facts: Facts, plan: Plan | None, eligible: Mapping[str, frozenset[in
     counts = Counter(layer_of(view) for view in facts.views)
     growth = {each.layer: each for each in facts.measured.growth.layers}
     over_s = facts.measured.growth.over_ns / 1e9
+    sizes = {size.layer: size for size in plan.sizes} if plan else {}
     return [
         _layer(
             layer,
             may_use=format_cpu_list(eligible.get(layer.name, ())),
             nr_pods=counts[layer.name],
+            size=sizes.get(layer.name),
             total=facts.status.stats.get(layer.name),
             growth=growth.get(layer.name),
             over_s=over_s,
@@ -137,7 +141,14 @@ def _layers(facts: Facts, plan: Plan | None, eligible: Mapping[str, frozenset[in
 
 
 def _layer(
-    layer: Layer, *, may_use: str, nr_pods: int, total: LayerStats | None, growth: LayerSample | None, over_s: float
+    layer: Layer,
+    *,
+    may_use: str,
+    nr_pods: int,
+    size: Size | None,
+    total: LayerStats | None,
+    growth: LayerSample | None,
+    over_s: float,
 ) -> LayerView:
     longest_ns = total.max_wait_ns if total else 0
     ever = total.wait_hist if total else ()
@@ -153,6 +164,7 @@ def _layer(
         cpus=list(layer.cpus),
         may_use=may_use,
         nr_pods=nr_pods,
+        size=size,
         total=total,
         used_cpus=round(growth.ran_ns / 1e9 / over_s, 4) if growth else None,
         mean_wait_us=round(growth.mean_wait_ns / 1e3, 1) if growth else None,

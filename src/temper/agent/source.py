@@ -9,6 +9,7 @@ from typing import Protocol
 
 from temper.node.cgroups import DEFAULT_ROOT
 from temper.node.run_dir import RunDir
+from temper.plan.demand import NO_DEMAND, Demands
 from temper.plan.layers import Plan
 from temper.settings.defaults import (
     DEADMAN_MS,
@@ -29,6 +30,7 @@ class Options:
     quiet_s, longest_wait_s: changes are put in force when none has come for the first, or after the second at latest.
     resync_s: without any event everything is looked at this often.
     most_losses, most_ejections, window_s: of the crash-loop breaker.
+    follow_demand: sizes follow what the layers use; otherwise requests alone decide.
     enforce: attach; otherwise only plan and publish.
     stay_refused: go on, and say so, where this machine can't be attached; otherwise end with Refused.
     """
@@ -40,6 +42,7 @@ class Options:
     most_losses: int = MOST_LOSSES
     most_ejections: int = MOST_EJECTIONS
     window_s: float = WINDOW_S
+    follow_demand: bool = True
     enforce: bool = True
     stay_refused: bool = False
     cgroup_root: Path = DEFAULT_ROOT
@@ -61,8 +64,11 @@ class Source(Protocol):
     def trouble(self) -> str:
         """Why what plans are made of can't be brought up to date just now; empty while it can."""
 
-    def make_plan(self) -> Plan:
-        """The plan as of now, of everything that changed. InvalidInput or Refused when there can be none."""
+    def make_plan(self, demand: Demands = NO_DEMAND) -> Plan:
+        """The plan as of now, of everything that changed. InvalidInput or Refused when there can be none.
+
+        demand: what was measured, by tier; the others are sized by their requests.
+        """
 
     def refresh(self) -> None:
         """Bring up to date what is published of it, where no plan is wanted just now. May raise a TemperError."""

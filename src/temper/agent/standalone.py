@@ -12,6 +12,7 @@ from temper.node.cgroups import Cgroups
 from temper.node.run_dir import RunDir
 from temper.node.snapshot import snapshot
 from temper.node.topology import read_machine
+from temper.plan.demand import NO_DEMAND, Demands
 from temper.plan.layers import Plan
 from temper.plan.planner import make_plan
 from temper.settings.workloads import WorkloadsFile, load
@@ -44,13 +45,13 @@ class FileSource:
         """A file can always be read, or make_plan says why not."""
         return ""
 
-    def make_plan(self) -> Plan:
+    def make_plan(self, demand: Demands = NO_DEMAND) -> Plan:
         """From the file as it is now, and the cgroups and cpus that there are now."""
         if not self._fresh:
             self._file = load(self._path)
         self._fresh = False
         cgroups, machine = Cgroups(self._options.cgroup_root), read_machine()
-        return make_plan(machine, snapshot(self._file, cgroups, machine))
+        return make_plan(machine, snapshot(self._file, cgroups, machine), demand)
 
     def refresh(self) -> None:
         """Nothing but the plan is published of a file."""

@@ -21,7 +21,10 @@ STATUS_VERSION = 1
 
 @dataclass(slots=True)
 class Status:
-    """One moment. reason: why it is not enforcing, for a person; empty otherwise."""
+    """One moment. reason: why it is not enforcing, for a person; empty otherwise.
+
+    nr_resizes: sizes that demand changed. used_millicpu: layer -> what it ran of late, while demand is followed.
+    """
 
     state: State = State.STARTING
     reason: str = ""
@@ -33,6 +36,7 @@ class Status:
     nr_losses: int = 0
     nr_ejections: int = 0
     nr_stand_downs: int = 0
+    nr_resizes: int = 0
     plan: Plan | None = None
     api_trouble: str = ""
     notes: list[str] = field(default_factory=list)
@@ -40,14 +44,16 @@ class Status:
     last_commit_ns: dict[str, int] = field(default_factory=dict)
     stand_down_ns: dict[str, int] = field(default_factory=dict)
     stats: dict[str, LayerStats] = field(default_factory=dict)
+    used_millicpu: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The published form."""
         body = {name: getattr(self, name) for name in self.__slots__ if name not in ("plan", "stats")}
         layers = self.plan.layers if self.plan else ()
+        sizes = self.plan.sizes if self.plan else ()
         members = len(self.plan.members) if self.plan else 0
         head = {"version": STATUS_VERSION, "temper": __version__}
-        return head | body | {"layers": layers, "nr_cgroups": members, "stats": self.stats}
+        return head | body | {"layers": layers, "sizes": sizes, "nr_cgroups": members, "stats": self.stats}
 
 
 class Publisher:

@@ -117,7 +117,10 @@ class Supervisor:
 
     async def commit(self, plan: Plan) -> None:
         """Put another plan in force if it differs. A rejected one leaves the old; a silent engine is lost."""
-        if self._plan is None or _bare(plan) == _bare(self._plan):
+        if self._plan is None:
+            return
+        if _bare(plan) == _bare(self._plan):
+            self._plan = self.status.plan = plan  # what it says beside the layers is newer
             return
         started_ns = time.monotonic_ns()
         reply = await self._ask(Commit(_bare(plan)))
@@ -270,5 +273,5 @@ class Supervisor:
 
 
 def _bare(plan: Plan) -> Plan:
-    """The plan without its findings: what the engine needs, and what makes two plans the same."""
-    return msgspec.structs.replace(plan, findings=())
+    """The plan without what is for people and the agent: what the engine needs, and what makes two plans the same."""
+    return msgspec.structs.replace(plan, findings=(), sizes=())

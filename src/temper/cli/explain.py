@@ -12,6 +12,8 @@ from temper.agent.observe import Document, LayerView, PodReport, VerdictView, pl
 from temper.cli.agent_http import fetch, url_options
 from temper.cli.output import print_json, print_yaml
 from temper.errors import Finding, InvalidInput
+from temper.plan.explain import explain_size
+from temper.plan.layers import Size
 from temper.plan.units import format_cpu_list, format_millicpu
 
 JSON_VERSION = 1
@@ -84,6 +86,8 @@ def _lines(document: Document, pod: PodReport) -> Iterator[tuple[str, str]]:
     yield "pod", pod.pod
     yield "tier", f"{pod.tier}: {pod.reason}"
     yield "layer", _layer_line(document, pod)
+    if (layer := _layer(document, pod)) is not None and layer.size is not None:
+        yield "size", _size_line(layer, layer.size)
     yield "asks", _amount(pod.request_millicpu) + f", limit {_amount(pod.limit_millicpu)}"
     yield "uses", _use_line(pod)
     if pod.held_cpus:
@@ -104,6 +108,11 @@ def _layer_line(document: Document, pod: PodReport) -> str:
     own = f"cpus {format_cpu_list(layer.cpus)}" if layer.cpus else "no cpus of its own"
     would = "" if document.state == "enforcing" else f" (would be: the node is {document.state})"
     return f"{', '.join([layer.name, layer.kind, own, f'may use {pod.may_use}', *rights])}{would}"
+
+
+def _size_line(layer: LayerView, size: Size) -> str:
+    used = None if layer.used_cpus is None else round(1000 * layer.used_cpus)
+    return f"cpus of the layer: {explain_size(size, used)}"
 
 
 def _use_line(pod: PodReport) -> str:

@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from temper.cli.output import console, print_json
 from temper.errors import Finding, InvalidInput, TemperError
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
 from temper.node.snapshot import snapshot
 from temper.node.topology import read_machine
+from temper.plan.demand import NO_DEMAND
 from temper.plan.explain import explain
 from temper.plan.layers import DEFAULT, Layer, Plan
 from temper.plan.machine import Machine
 from temper.plan.planner import make_plan
-from temper.plan.units import counted, format_cpu_list
+from temper.plan.settled import settled
+from temper.plan.tiers import RULES, LayerKind, Tier
+from temper.plan.units import counted, format_cpu_list, parse_millicpu
 from temper.plan.workloads import Workload
+from temper.settings.quoting import printable, quoted
 from temper.settings.workloads import load
 
 JSON_VERSION = 1
+_SIZED = tuple(tier.value for tier in Tier if RULES[tier].kind is not LayerKind.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,14 @@ class _Outcome:
     type=click.Path(path_type=Path),
     help="The workloads file (TOML).",
 )
+@click.option(
+    "--used",
+    "used",
+    multiple=True,
+    metavar="TIER=CPUS",
+    callback=lambda _context, _option, texts: dict(_parse_used(text) for text in texts),
+    help="What if a tier used so many cpus: its size once it has followed that. Else sizes are by requests.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables; errors too.")
 @click.option(
     "--cgroup-root",
@@ -63,7 +77,9 @@ class _Outcome:
     help="Where the topology of the cpus is read.",
 )
 @click.pass_context
-def plan(ctx: click.Context, file: Path, as_json: bool, cgroup_root: Path, sys_root: Path) -> None:
+def plan(
+    ctx: click.Context, *, file: Path, used: dict[Tier, int], as_json: bool, cgroup_root: Path, sys_root: Path
+) -> None:
     """Show what Temper would do with a workloads file on this machine, and why.
 
     Needs no privileges and changes nothing. A wrong file prints every finding with its place and
@@ -72,11 +88,12 @@ def plan(ctx: click.Context, file: Path, as_json: bool, cgroup_root: Path, sys_r
     \b
     Examples:
       temper plan --workloads /etc/temper/workloads.toml
+      temper plan --workloads workloads.toml --used high=0.5 --used normal=6
       temper plan --workloads workloads.toml --json | jq '.layers[] | {name, cpus}'
       temper plan --workloads workloads.toml --sys-root copy/sys --cgroup-root copy/cgroup
     """
     try:
-        outcome = _decide(file, cgroup_root, sys_root)
+        outcome = _decide(file, used, cgroup_root, sys_root)
     except TemperError as error:
         if not as_json and not isinstance(error, InvalidInput):
             raise
@@ -88,12 +105,24 @@ def plan(ctx: click.Context, file: Path, as_json: bool, cgroup_root: Path, sys_r
         _print_tables(outcome)
 
 
-def _decide(file: Path, cgroup_root: Path, sys_root: Path) -> _Outcome:
+def _parse_used(text: str) -> tuple[Tier, int]:
+    """`high=1.5` -> the tier, and millicpu."""
+    name, _, amount = text.partition("=")
+    if name not in _SIZED:
+        raise click.BadParameter(f"{quoted(text)} is not TIER=CPUS with a tier of {', '.join(_SIZED)}")
+    try:
+        return Tier(name), parse_millicpu(amount)
+    except ValueError as error:
+        raise click.BadParameter(printable(str(error))) from error
+
+
+def _decide(file: Path, used: dict[Tier, int], cgroup_root: Path, sys_root: Path) -> _Outcome:
     settings = load(file)
     machine = read_machine(sys_root)
     workloads = snapshot(settings, Cgroups(cgroup_root), machine)
-    made = make_plan(machine, workloads)
-    return _Outcome(machine, workloads, made, explain(made, machine, workloads))
+    demand = settled(machine, workloads, used) if used else NO_DEMAND
+    made = make_plan(machine, workloads, demand)
+    return _Outcome(machine, workloads, made, explain(made, machine, workloads, demand))
 
 
 def _print_error(error: TemperError, as_json: bool) -> None:
@@ -111,6 +140,7 @@ def _as_dict(outcome: _Outcome) -> dict[str, Any]:
         "version": JSON_VERSION,
         "machine": _shape(outcome.machine),
         "layers": [_layer(layer, outcome) for layer in outcome.plan.layers],
+        "sizes": msgspec.to_builtins(outcome.plan.sizes),
         "members": [{"cgroup_id": item.cgroup_id, "layer": item.layer} for item in outcome.plan.members],
         "findings": _findings(outcome.plan.findings),
     }

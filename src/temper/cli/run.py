@@ -21,8 +21,14 @@ from temper.settings.defaults import DEADMAN_MS
     type=click.IntRange(1_000, 60_000),
     help="Without a heartbeat for this long the scheduler leaves by itself.",
 )
+@click.option(
+    "--follow-demand/--no-follow-demand",
+    default=True,
+    show_default=True,
+    help="Tiers without a fence own what they use (high never more than it asks for), or what they ask for.",
+)
 @click.pass_context
-def run(context: click.Context, workloads: Path, deadman_ms: int) -> None:
+def run(context: click.Context, workloads: Path, deadman_ms: int, follow_demand: bool) -> None:
     """Attach the scheduler and keep WORKLOADS in force until stopped.
 
     Changes of the file and of the cgroup tree are committed live. SIGTERM or Ctrl-C detach and end.
@@ -45,5 +51,5 @@ def run(context: click.Context, workloads: Path, deadman_ms: int) -> None:
         from temper.agent.source import Options
         from temper.agent.standalone import FileSource
 
-        options = Options(deadman_ms=deadman_ms)
+        options = Options(deadman_ms=deadman_ms, follow_demand=follow_demand)
         asyncio.run(Agent(FileSource(workloads, options), options, context.obj).run())

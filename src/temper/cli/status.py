@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import click
+import msgspec
 
 from temper.agent.states import State
 from temper.cli.fleet import Selection, fleet_options, print_nodes, selection
@@ -124,6 +125,7 @@ def _print_text(now: dict[str, Any]) -> None:
         click.echo(f"note: {note}")
     if now.get("layers") and now["state"] == "enforcing":
         _print_layers(now)
+        _print_sizes(now)
 
 
 def _print_layers(now: dict[str, Any]) -> None:
@@ -140,6 +142,17 @@ def _print_layers(now: dict[str, Any]) -> None:
         counters = now["stats"].get(layer["name"], {})
         table.add_row(layer["name"], layer["kind"], ",".join(map(str, layer["cpus"])) or "-", *_numbers(counters))
     console().print(table)
+
+
+def _print_sizes(now: dict[str, Any]) -> None:
+    """Why so many cpus. An agent of another version says nothing of it."""
+    from temper.plan.explain import explain_size
+    from temper.plan.layers import Size
+
+    used = now.get("used_millicpu", {})
+    for each in now.get("sizes", []):
+        size = msgspec.convert(each, Size)
+        click.echo(f"{size.layer}: {explain_size(size, used.get(size.layer))}")
 
 
 def _numbers(counters: dict[str, Any]) -> list[str]:

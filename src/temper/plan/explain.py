@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from temper.plan.layers import DEFAULT, SYSTEM, Layer, Plan
+from temper.plan.demand import NO_DEMAND, Demands
+from temper.plan.layers import DEFAULT, SYSTEM, Layer, Plan, Size
 from temper.plan.machine import Machine
 from temper.plan.planner import size_tiers
 from temper.plan.sizing import Sizes
@@ -13,10 +14,26 @@ from temper.plan.units import counted, format_cpu_list
 from temper.plan.workloads import Workload
 
 
-def explain(plan: Plan, machine: Machine, workloads: Sequence[Workload]) -> dict[str, str]:
+def explain(plan: Plan, machine: Machine, workloads: Sequence[Workload], demand: Demands = NO_DEMAND) -> dict[str, str]:
     """Layer name -> why it has its kind and its cpus, ordered by rank; same arguments as `make_plan`."""
-    sizes = size_tiers(machine, workloads)
-    return {layer.name: _REASONS[layer.name](layer, machine, sizes) for layer in plan.layers}
+    sizes = size_tiers(machine, workloads, demand)
+    used = {tier.value: each.used_millicpu for tier, each in demand.items()}
+    followed = {size.layer: size for size in plan.sizes if size.follows and size.layer in used}
+    return {
+        layer.name: _REASONS[layer.name](layer, machine, sizes)
+        + (f" By demand: {explain_size(followed[name], used[name])}." if (name := layer.name) in followed else "")
+        for layer in plan.layers
+    }
+
+
+def explain_size(size: Size, used_millicpu: int | None) -> str:
+    """Where a layer's number of cpus comes from: `8 requested, 2.0 used: prefers 4`. used: None when not known."""
+    parts = [f"{size.requested} requested"]
+    if used_millicpu is not None:
+        parts.append(f"{used_millicpu / 1000:.1f} used")
+    if size.room < size.requested:
+        parts.append(f"room for {size.room}")
+    return f"{', '.join(parts)}: {'owns' if size.least == size.most else 'prefers'} {size.owned}"
 
 
 def _system(_layer: Layer, _machine: Machine, _sizes: Sizes) -> str:
@@ -35,11 +52,11 @@ def _critical(layer: Layer, machine: Machine, sizes: Sizes) -> str:
     share = sizes.critical
     if layer.kind is LayerKind.CONFINED:
         return (
-            f"{_cpus(share.wanted)} wanted: {_cores(machine, layer.cpus)} fenced, "
+            f"{_cpus(share.requested)} wanted: {_cores(machine, layer.cpus)} fenced, "
             f"{_span(machine, layer.cpus)}; every other layer is kept off."
         )
     return (
-        f"Demoted: {_cpus(share.wanted)} wanted as whole cores, but only {sizes.fenceable} can be fenced "
+        f"Demoted: {_cpus(share.requested)} wanted as whole cores, but only {sizes.fenceable} can be fenced "
         f"beside the open reserve. {_preference(machine, layer.cpus)}, shares them with others, and "
         "still preempts."
     )
@@ -48,21 +65,21 @@ def _critical(layer: Layer, machine: Machine, sizes: Sizes) -> str:
 def _high(layer: Layer, machine: Machine, sizes: Sizes) -> str:
     if not layer.protected:
         return (
-            f"{_cpus(sizes.high.wanted)} wanted, none left above the open reserve: "
+            f"{_cpus(sizes.high.requested)} wanted, none left above the open reserve: "
             "it runs wherever nobody keeps it off, and preempts."
         )
-    cut = ", all that is left above the open reserve" if sizes.high.cut else ""
+    cut = ", all that is left above the open reserve" if sizes.high.cut and len(layer.cpus) == sizes.high.room else ""
     return (
-        f"{_cpus(sizes.high.wanted)} wanted: {_cpus(len(layer.cpus))} kept for it "
+        f"{_cpus(sizes.high.requested)} wanted: {_cpus(len(layer.cpus))} kept for it "
         f"{_span(machine, layer.cpus)}{cut}; it may spill onto open cpus."
     )
 
 
 def _normal(layer: Layer, machine: Machine, sizes: Sizes) -> str:
-    if not sizes.normal.wanted:
+    if not sizes.normal.requested and not layer.cpus:
         return "No cpus asked: it prefers none, and shares all that nobody keeps."
     return (
-        f"{_cpus(sizes.normal.wanted)} wanted. {_preference(machine, layer.cpus)}, but others may use them; "
+        f"{_cpus(sizes.normal.requested)} wanted. {_preference(machine, layer.cpus)}, but others may use them; "
         "it spills onto whatever nobody keeps."
     )
 

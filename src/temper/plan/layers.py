@@ -38,17 +38,39 @@ class Member(msgspec.Struct, frozen=True):
     layer: str
 
 
+class Size(msgspec.Struct, frozen=True):
+    """How a layer with cpus came by their number. All are counts of logical cpus.
+
+    requested: by its pods, rounded up. owned: what it got. room: what it could have got: cpus that no tier above has.
+    least, most: the bounds within which `owned` may follow measured demand; equal for a fence.
+    """
+
+    layer: str
+    requested: int
+    owned: int
+    room: int
+    least: int
+    most: int
+
+    @property
+    def follows(self) -> bool:
+        """Whether demand can change it."""
+        return self.least < self.most
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What one generation looks like.
 
     layers: ordered by rank; layers[i].rank == i; each cpu is owned by at most one layer.
     members: ordered by cgroup id, unique; nearest ancestor wins in the kernel.
     findings: decisions a person should know of (a demotion, a size that was cut), never errors.
+    sizes: of the tiers that may own cpus, most urgent first.
     """
 
     layers: tuple[Layer, ...]
     members: tuple[Member, ...]
     findings: tuple[Finding, ...] = ()
+    sizes: tuple[Size, ...] = ()
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; KeyError when the plan has none."""

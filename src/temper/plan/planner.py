@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from temper.errors import Finding, InvalidInput
-from temper.plan.layers import DEFAULT, SYSTEM, Layer, Member, Plan
+from temper.plan.demand import NO_DEMAND, Demands
+from temper.plan.layers import DEFAULT, SYSTEM, Layer, Member, Plan, Size
 from temper.plan.machine import Machine
 from temper.plan.sizing import Share, Sizes, size
 from temper.plan.tiers import RULES, LayerKind, Tier
@@ -20,22 +21,25 @@ SYSTEM_SLICE_US = 5_000
 DEFAULT_SLICE_US = 20_000
 
 
-def make_plan(machine: Machine, workloads: Sequence[Workload]) -> Plan:
+def make_plan(machine: Machine, workloads: Sequence[Workload], demand: Demands = NO_DEMAND) -> Plan:
     """The plan for these workloads on this machine; the same for every order of the input.
 
+    demand: what was made of readings, by tier; a tier without is sized by its requests.
     A workload without a cgroup is noted and left out. InvalidInput when two workloads claim one cgroup.
     """
     ordered = in_order(workloads)
     if clashes := find_clashes(ordered):
         raise InvalidInput(clashes)
     present = tuple(workload for workload in ordered if workload.cgroup_ids)
-    sizes = size_tiers(machine, present)
-    return Plan(_layers(present, sizes), _members(present), _findings(ordered, sizes))
+    sizes = size_tiers(machine, present, demand)
+    layers = _layers(present, sizes)
+    return Plan(layers, _members(present), _findings(ordered, sizes), _sizes(layers, sizes))
 
 
-def size_tiers(machine: Machine, workloads: Sequence[Workload]) -> Sizes:
+def size_tiers(machine: Machine, workloads: Sequence[Workload], demand: Demands = NO_DEMAND) -> Sizes:
     """How the machine is divided among the tiers of these workloads."""
-    return size(machine, {tier: wanted_cpus(workloads, tier) for tier in Tier})
+    tiers = {workload.tier for workload in workloads if workload.tier is not None and workload.cgroup_ids}
+    return size(machine, {tier: wanted_cpus(workloads, tier) for tier in tiers}, demand)
 
 
 def _layers(workloads: Sequence[Workload], sizes: Sizes) -> tuple[Layer, ...]:
@@ -75,6 +79,23 @@ def _tier_layer(tier: Tier, rank: int, share: Share) -> Layer:
     )
 
 
+def _sizes(layers: Sequence[Layer], sizes: Sizes) -> tuple[Size, ...]:
+    """Of the tiers whose rules give them cpus."""
+    tiers = [Tier(layer.name) for layer in layers if layer.name in RULES]
+    return tuple(_size(tier, sizes.share(tier)) for tier in tiers if RULES[tier].kind is not LayerKind.OPEN)
+
+
+def _size(tier: Tier, share: Share) -> Size:
+    return Size(
+        layer=tier.value,
+        requested=share.requested,
+        owned=len(share.cpus),
+        room=share.room,
+        least=share.limits.least,
+        most=share.limits.most,
+    )
+
+
 def _members(workloads: Sequence[Workload]) -> tuple[Member, ...]:
     layers = {cgroup_id: workload.layer for workload in workloads for cgroup_id in workload.cgroup_ids}
     return tuple(Member(cgroup_id, layer) for cgroup_id, layer in sorted(layers.items()))
@@ -104,10 +125,10 @@ def _note(workload: Workload) -> Finding | None:
 def _demotion(sizes: Sizes, reserve: str) -> Finding:
     return Finding(
         f"tier {Tier.CRITICAL}",
-        f"demoted from confined to grouped: {sizes.critical.wanted} cpus wanted, {sizes.fenceable} can be "
+        f"demoted from confined to grouped: {sizes.critical.requested} cpus wanted, {sizes.fenceable} can be "
         f"fenced as whole cores (cpu {reserve} stays open); it shares its cpus and still preempts",
     )
 
 
 def _cut(tier: Tier, share: Share, reason: str) -> Finding:
-    return Finding(f"tier {tier}", f"{share.wanted} cpus wanted, {len(share.cpus)} {reason}; it shares the rest")
+    return Finding(f"tier {tier}", f"{share.requested} cpus wanted, {share.room} {reason}; it shares the rest")

@@ -3,9 +3,13 @@
 The core of the lowest cpu (cpu 0 usually serves interrupts) is the reserve: no layer may keep others off it.
 Above it, Critical takes whole cores from the high end, High the cpus below it, Normal what follows (it keeps
 nobody away, so it may reach into the reserve). Each choice is compact: one last-level cache if one can hold
-it, else one NUMA node, else as few of both as can be. Example, 4 cores of 2 threads, wanted 3, 1 and 3:
+it, else one NUMA node, else as few of both as can be. Example, 4 cores of 2 threads, requested 3, 1 and 3:
 
     cpus 0,4: reserve, Normal    cpu 1: High    cpu 5: Normal    cpus 2,6 and 3,7: Critical
+
+A tier without a fence may own fewer than it requests, or more, as measured demand says. Its cpus are then the first of
+those that its requests would get it, and the tiers below take what it gave back last: so cpus come and go at the end,
+a tier that takes back its own finds nobody settled there, and a size that changes moves nobody else while there's room.
 
 Limit: all cpus count as equally fast, so on a hybrid machine the high end may be the slow one.
 
@@ -14,30 +18,38 @@ Invariants: a cpu is in one share at most; a fenced share is whole cores; only N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from temper.plan.demand import NO_DEMAND, Demand, Demands, Limits
 from temper.plan.machine import Machine
 from temper.plan.tiers import Tier
+
+NO_CPUS = Limits(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
     """What one tier gets.
 
-    wanted: logical cpus asked for.
-    cpus: cpu ids, ascending; fewer than wanted when cut, more when whole cores round up.
+    requested: logical cpus that its pods ask for.
+    room: cpus that it could have had; cpus: the ids that it has, ascending. More than requested when whole cores
+    round up, or as demand says; fewer when cut, or as demand says.
+    limits: of what demand may say.
     fenced: these are whole cores that others can be kept off (Critical only).
     """
 
-    wanted: int
+    requested: int
+    room: int = 0
     cpus: tuple[int, ...] = ()
+    limits: Limits = NO_CPUS
     fenced: bool = False
 
     @property
     def cut(self) -> bool:
-        """Whether there were fewer cpus than wanted."""
-        return len(self.cpus) < self.wanted
+        """Whether there was less room than its requests need."""
+        return self.room < self.requested
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +78,38 @@ class _Core:
     free: tuple[int, ...]
 
 
-def size(machine: Machine, wanted: Mapping[Tier, int]) -> Sizes:
-    """Divide the machine. `wanted`: logical cpus by tier; a tier that is missing or 0 gets none."""
+class _Pool(NamedTuple):
+    """Cores with what is free of them. fresh: nobody above requests it; returned: somebody does, and doesn't use it."""
+
+    fresh: list[_Core]
+    returned: list[_Core]
+
+    @property
+    def room(self) -> int:
+        return _count(self.fresh) + _count(self.returned)
+
+    def order(self, count: int) -> tuple[int, ...]:
+        """So many cpu ids (or all there are), the ones to have first in front."""
+        first = _in_order(self.fresh, count)
+        return first + _in_order(self.returned, count - len(first))
+
+    def without(self, requested: tuple[int, ...], owned: tuple[int, ...]) -> _Pool:
+        """What is left to the next tier."""
+        back = {cpu for cpu in requested if cpu not in owned}
+        given = (replace(core, free=tuple(cpu for cpu in core.free if cpu in back)) for core in self.fresh)
+        returned = [*_without(self.returned, owned), *(core for core in given if core.free)]
+        return _Pool(_without(self.fresh, {*requested, *owned}), returned)
+
+
+def size(machine: Machine, requested: Mapping[Tier, int], demand: Demands = NO_DEMAND) -> Sizes:
+    """Divide the machine. `requested`: logical cpus by tier; a tier that is missing gets none, whatever its demand."""
     reserve, *fenceable = _cores(machine)
-    room = _count(fenceable)
-    critical = _critical(fenceable, wanted.get(Tier.CRITICAL, 0))
-    left = _without(fenceable, critical.cpus)
-    high = _loose(left, wanted.get(Tier.HIGH, 0))
-    left = _without([reserve, *left], high.cpus)
-    normal = _loose(left, wanted.get(Tier.NORMAL, 0))
-    return Sizes(reserve.free, room, critical, high, normal)
+    pool = _Pool(fenceable, [])
+    critical, pool = _critical(pool, requested.get(Tier.CRITICAL), demand.get(Tier.CRITICAL))
+    high, pool = _loose(pool, requested.get(Tier.HIGH), demand.get(Tier.HIGH), kept=True)
+    pool = _Pool([reserve, *pool.fresh], pool.returned)
+    normal, _ = _loose(pool, requested.get(Tier.NORMAL), demand.get(Tier.NORMAL))
+    return Sizes(reserve.free, _count(fenceable), critical, high, normal)
 
 
 def _cores(machine: Machine) -> list[_Core]:
@@ -86,22 +120,30 @@ def _cores(machine: Machine) -> list[_Core]:
     return sorted(cores, key=lambda core: core.first)
 
 
-def _critical(cores: Sequence[_Core], wanted: int) -> Share:
-    """Whole cores; if there are too few the share is all of them, and it can't be fenced."""
-    if not wanted:
-        return Share(0)
-    picked = _pick(cores, wanted)
-    return Share(wanted, _ids(picked), fenced=_count(picked) >= wanted)
+def _critical(pool: _Pool, requested: int | None, demand: Demand | None) -> tuple[Share, _Pool]:
+    """Whole cores, by requests alone: a fence is a promise. If they are too few there is no fence, only preference."""
+    room = pool.room
+    if not requested or requested > room:
+        return _loose(pool, requested, demand)
+    cpus = _ids(_pick(pool.fresh, requested))
+    return Share(requested, room, cpus, Limits(len(cpus), len(cpus)), fenced=True), pool.without(cpus, cpus)
 
 
-def _loose(cores: Sequence[_Core], wanted: int) -> Share:
-    """Single cpus: the last core picked may be taken in part."""
-    picked = _pick(cores, wanted)
-    excess = _count(picked) - wanted
-    if excess > 0:
-        last = picked.pop()
-        picked.append(replace(last, free=last.free[:-excess]))
-    return Share(wanted, _ids(picked))
+def _loose(pool: _Pool, requested: int | None, demand: Demand | None, *, kept: bool = False) -> tuple[Share, _Pool]:
+    """Single cpus. kept: others are kept off them, which is paid for by requests, so demand can't get more."""
+    if requested is None:
+        return Share(0), pool
+    room = pool.room
+    limits = Limits(min(1, requested, room), min(requested, room) if kept else room)
+    wanted = requested if demand is None else limits.clamp(demand.cpus + max(0, requested - demand.requested))
+    order = pool.order(max(requested, wanted))
+    cpus = order[:wanted]
+    return Share(requested, room, tuple(sorted(cpus)), limits), pool.without(order[:requested], cpus)
+
+
+def _in_order(cores: Sequence[_Core], count: int) -> tuple[int, ...]:
+    """The cpus of what `_pick` picks, in its order; the last core may be taken in part."""
+    return tuple(cpu for core in _pick(cores, count) for cpu in core.free)[: max(0, count)]
 
 
 def _pick(cores: Sequence[_Core], wanted: int) -> list[_Core]:
@@ -156,7 +198,7 @@ def _grouped(cores: Sequence[_Core], key: Callable[[_Core], object]) -> list[lis
     return list(groups.values())
 
 
-def _without(cores: Sequence[_Core], taken: Sequence[int]) -> list[_Core]:
+def _without(cores: Sequence[_Core], taken: Iterable[int]) -> list[_Core]:
     """The cores that still have free cpus once `taken` are gone."""
     gone = set(taken)
     rest = (replace(core, free=tuple(cpu for cpu in core.free if cpu not in gone)) for core in cores)

@@ -105,6 +105,18 @@ class Tiers(Section, frozen=True):
         return Rules(self.thresholds, self.allow_raise)
 
 
+class Sizing(Section, frozen=True):
+    """How many cpus a tier owns."""
+
+    follow_demand: Annotated[
+        bool,
+        live(
+            "Whether tiers without a fence own what they use (high never more than it requests, normal what is free), "
+            "or what they request."
+        ),
+    ] = True
+
+
 class Commit(Section, frozen=True):
     """When changes are put in force."""
 
@@ -238,6 +250,7 @@ class AgentSettings(Section, frozen=True):
         restart("enforce: attach the scheduler. observe: plan and publish, attach nothing."),
     ] = Mode.ENFORCE
     tiers: Tiers = Tiers()
+    sizing: Sizing = Sizing()
     commit: Commit = Commit()
     safety: Safety = Safety()
     kubernetes: Kubernetes = Kubernetes()

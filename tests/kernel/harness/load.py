@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.kernel.harness.cgroups import procs
 from tests.kernel.harness.waiting import until
 
 # dash costs a guest some milliseconds to start, Python half a second.
@@ -15,8 +16,8 @@ SPIN = 'echo 0 >"$0/cgroup.procs" && while :; do :; done'
 # The cgroup is sys.argv[1] until it is joined.
 JOIN = """
 import os, sys, time
-with open(sys.argv.pop(1) + "/cgroup.procs", "w") as procs:
-    procs.write("0")
+with open(sys.argv.pop(1) + "/cgroup.procs", "w") as joined:
+    joined.write("0")
 """
 
 started = []
@@ -37,7 +38,7 @@ def end_all():
 
 
 class Spinner:
-    """One process that spins in `cgroup`. cpu: pinned there, or None. before: a program that starts it, and its options."""
+    """One process that spins in `cgroup`. cpu: pinned there, or None. before: a program that starts it."""
 
     def __init__(self, cgroup, cpu=None, before=()):
         pinned = ["taskset", "-c", str(cpu)] if cpu is not None else []
@@ -75,14 +76,12 @@ def hog(cgroup, cpu):
     return Spinner(cgroup, cpu, ["chrt", "-f", "50"]).until_in()
 
 
-def crowd(cgroup, count, folder):
-    """Very many spinners at little cost: forks of one shell that all begin to spin at the same time. Their pids."""
-    gate = folder / f"gate-{cgroup.name}"
-    os.mkfifo(gate)
-    spin = f"(: <{gate}; while :; do :; done) &"  # opening it waits for a writer
-    start(f'echo 0 >"$0/cgroup.procs"; for _ in $(seq {count}); do {spin} done; wait', cgroup)
+def crowd(cgroup, count, gate, work=":"):
+    """Very many at little cost: forks of one shell that repeat `work` once a fifo is opened for writing. Their pids."""
+    spin = f"(: <{gate}; while :; do {work}; done) &"
+    shell = start(f'echo 0 >"$0/cgroup.procs"; for _ in $(seq {count}); do {spin} done; wait', cgroup)
     until(f"{count} spinners are in {cgroup}", lambda: len(procs(cgroup)) == count + 1)
-    return gate
+    return [pid for pid in procs(cgroup) if pid != shell.pid]
 
 
 def start_python(program, cgroup, *words):

@@ -58,7 +58,8 @@ class Trace:
 
     def runs_after(self, pid, since_s):
         """Seconds from an instant to a task's next run; 0 when it ran at that instant, infinite when it never did."""
-        return min((max(0.0, spell.start_s - since_s) for spell in self.spells[pid] if spell.end_s > since_s), default=inf)
+        later = (spell.start_s for spell in self.spells[pid] if spell.end_s > since_s)
+        return max(0.0, min(later, default=inf) - since_s)
 
     def users_on(self, cpus):
         """Tasks that are under sched_ext and no kernel threads, and how long each ran on these cpus."""

@@ -1,6 +1,7 @@
 """The loop between a source that says what a test tells it to, and an engine that is played on a real socket pair."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -15,9 +16,13 @@ from temper.agent.source import Options
 from temper.agent.states import State
 from temper.errors import Finding, InvalidInput, Refused
 from temper.node.run_dir import RunDir
+from temper.plan.demand import NO_DEMAND
 from temper.plan.layers import Layer, Member, Plan
-from temper.plan.tiers import LayerKind
-from temper.wire.messages import Attach, Beat, Commit, Detach, ReadStats, Refusal, Rejected
+from temper.plan.machine import Cpu, Machine
+from temper.plan.planner import make_plan
+from temper.plan.tiers import LayerKind, Tier
+from temper.plan.workloads import Workload
+from temper.wire.messages import Attach, Beat, Commit, Detach, LayerStats, ReadStats, Refusal, Rejected, Stats
 
 LAYER = Layer("system", 0, LayerKind.OPEN, False, True, False, 5000)
 WRONG = InvalidInput([Finding("workloads.toml: workload[0].tier", "is wrong")])
@@ -36,6 +41,7 @@ class ScriptedSource:
         self.plan = plan(11)
         self.nr_refreshes = 0
         self.nr_plans = 0
+        self.demand = NO_DEMAND
         self.broken = asyncio.Event()
         self.on_change = self.on_switch = lambda: None
 
@@ -51,8 +57,9 @@ class ScriptedSource:
     def trouble(self):
         return self.api_trouble
 
-    def make_plan(self):
+    def make_plan(self, demand=NO_DEMAND):
         self.nr_plans += 1
+        self.demand = demand
         if isinstance(self.plan, Exception):
             raise self.plan
         return self.plan
@@ -431,6 +438,76 @@ class TestChanges:
         running = start()
         await running.until(lambda: "system" in running.status.stats)
         assert engines.made[0].count(ReadStats) >= 1
+
+
+FOUR = Machine(tuple(Cpu(cpu, cpu, 0, 0) for cpu in range(4)))
+BY_REQUEST = make_plan(FOUR, [Workload("w", Tier.NORMAL, (1,), 1000)])
+
+
+class TestDemand:
+    @pytest.fixture
+    def busy(self, start, engines, monkeypatch):
+        """An agent whose Normal layer has run an hour more at each reading: it wants all cpus that there are."""
+        monkeypatch.setattr(module, "STATS_S", 0.01)
+        nr = itertools.count(1)
+
+        def read(_):
+            return Stats(1, {"normal": LayerStats(nr_runs=(now := next(nr)), run_ns=now * 3600 * 10**9)})
+
+        def begin(**options):
+            engines.answers[ReadStats] = read
+            return start(sources(plan=BY_REQUEST), **options)
+
+        return begin
+
+    async def test_a_size_that_should_change_is_planned_for(self, busy, engines):
+        running = busy()
+        await running.until(lambda: running.source.demand)
+        assert running.source.demand[Tier.NORMAL].cpus == 4
+        assert running.status.nr_resizes >= 1
+        assert published(running)["sizes"][0]["requested"] == 1
+        await running.until(lambda: "normal" in published(running)["used_millicpu"])
+
+    async def test_the_first_plan_of_every_engine_is_by_request(self, busy, engines):
+        running = busy()
+        await running.until(lambda: running.source.demand)
+        asked = []
+        plan = running.source.make_plan
+        running.source.make_plan = lambda demand=NO_DEMAND: asked.append(demand) or plan(demand)
+        engines.made[0].send_signal(9)
+        await running.until(lambda: len(engines.made) == 2 and running.status.state == State.ENFORCING)
+        assert NO_DEMAND in asked
+
+    async def test_in_safe_mode_nothing_is_remembered(self, busy):
+        running = busy()
+        await running.until(lambda: running.source.demand)
+        running.source.switches("node annotation x=true")
+        await running.be(State.SAFE_MODE)
+        await running.until(lambda: running.status.used_millicpu == {})
+        assert running.agent._follower.demand == NO_DEMAND
+        running.source.switches(None)
+        await running.until(lambda: running.status.used_millicpu)
+
+    async def test_it_can_be_turned_off_and_on(self, busy, tmp_path):
+        running = busy(follow_demand=False, resync_s=0.01)
+        await running.until(lambda: "normal" in running.status.stats)
+        await passes(running, 10)
+        assert (running.source.demand, running.status.nr_resizes) == (NO_DEMAND, 0)
+        fast = {"quiet_s": 0.001, "longest_wait_s": 0.01, "run_root": tmp_path / "run"}
+        running.agent.adopt(Options(**fast, resync_s=60.0))
+        await running.until(lambda: running.source.demand)
+        running.agent.adopt(Options(**fast, resync_s=60.0, follow_demand=False))
+        await running.until(lambda: not running.source.demand)
+
+    async def test_at_rest_nothing_is_planned(self, start, engines, monkeypatch):
+        monkeypatch.setattr(module, "STATS_S", 0.01)
+        nr = itertools.count(1)
+        engines.answers[ReadStats] = lambda _: Stats(1, {"normal": LayerStats(nr_runs=next(nr))})
+        running = start(sources(plan=BY_REQUEST), resync_s=60.0)
+        await running.until(lambda: running.status.used_millicpu)
+        before = running.source.nr_plans
+        await passes(running, 20)
+        assert running.source.nr_plans == before
 
 
 class TestErrors:

@@ -60,7 +60,8 @@ def test_values(node):
     assert values["temper_layer_guest_run_seconds_total", "critical"] == 0.25
     assert values["temper_layer_wakes_total", "critical"] == 950
     assert values["temper_layer_spills_total", "critical"] == 40
-    assert values["temper_layer_cpus", "critical"] == 2
+    assert values["temper_layer_cpus", "critical"] == values["temper_layer_requested_cpus", "critical"] == 2
+    assert values["temper_resizes_total",] == 0
     assert values["temper_api_requests_total",] == 7
     assert values["temper_api_trouble", "annotations"] == 1
     assert values["temper_process_resident_bytes", "agent"] > 1e6

@@ -43,6 +43,14 @@ async def test_metrics_and_document_of_an_agent_that_only_starts(agent):
     assert (document.state, document.node, document.pods, document.layers) == ("starting", "n1", [], [])
 
 
+async def test_sizes_follow_demand_unless_the_settings_say_otherwise(agent, tmp_path):
+    assert agent._options().follow_demand
+    sources = agent._settings.sources
+    agent._settings.sources = Sources(None, {}, (*sources.flags, (SET, "sizing.follow_demand=false")))
+    agent._settings.reload()
+    assert not agent.loop._options.follow_demand
+
+
 async def test_facts_do_not_change_under_who_reads_them(agent):
     facts = agent.facts()
     agent.loop.status.timings_ns["plan"] = 1

@@ -2,6 +2,7 @@
 
 import time
 
+import msgspec
 import pytest
 
 from temper.agent import engine_client
@@ -11,7 +12,7 @@ from temper.agent.states import State
 from temper.agent.status import Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import Finding
-from temper.plan.layers import Layer, Member, Plan
+from temper.plan.layers import Layer, Member, Plan, Size
 from temper.plan.tiers import LayerKind
 from temper.wire.messages import Attach, Beat, Beaten, Commit, Detach, Ended, Failed, ReadStats, Refusal, Rejected
 
@@ -204,6 +205,10 @@ class TestCommit:
         supervisor, engine = attached
         await supervisor.commit(Plan(PLAN.layers, PLAN.members, (Finding("b", "another"),)))
         assert engine.count(Commit) == 0
+        assert supervisor.status.plan.findings == (Finding("b", "another"),)
+        await supervisor.commit(msgspec.structs.replace(PLAN, sizes=(Size("high", 2, 1, 3, 1, 2),)))
+        assert engine.count(Commit) == 0
+        assert supervisor.status.plan.sizes[0].requested == 2
         await supervisor.commit(OTHER)
         assert engine.heard[-1] == Commit(OTHER)
         status = supervisor.status

@@ -19,6 +19,7 @@ from temper.agent.observe import (
     encode,
 )
 from temper.node.cgroup_cpu import CpuUse, Pressure
+from temper.plan.layers import Size
 from temper.wire.messages import LayerStats
 
 
@@ -80,6 +81,7 @@ def document_of(**more):
                 cpus=[2, 3],
                 may_use="2-3",
                 total=LayerStats(nr_runs=9, nr_spills=3, nr_guest_runs=4, max_wait_ns=7_000_000),
+                size=Size("critical", 2, 2, 3, 2, 2),
                 used_cpus=1.25,
                 mean_wait_us=12.0,
                 p99_wait_us=64.0,

@@ -20,6 +20,7 @@ def test_a_pod_in_words(run):
         "pod:      shop/web",
         "tier:     critical: priority 1000000 >= 1000000: critical",
         "layer:    critical, confined, cpus 2-3, may use 2-3, protected, exclusive",
+        "size:     cpus of the layer: 2 requested, 1.2 used: owns 2",
         "asks:     2 cpus, limit -",
         "uses:     1.5 cpus, cpu.max 2.5, throttled 2 times, 3.0 s, waited for a cpu 1.5 % of the last 10 s",
         "cgroups:  kubepods/podu",

@@ -67,6 +67,32 @@ def test_json(run, tmp_path):
     assert told["findings"][0]["place"].endswith("workload[1]")
 
 
+DEMANDING = 'version = 1\n[[workload]]\nname = "api"\ntier = "high"\ncgroup = "demo.slice/*"\ncpus = 3\n'
+
+
+def test_what_if_a_tier_used_so_much(run):
+    assert "high grouped 1-3 protected" in " ".join(run(DEMANDING).stdout.split())
+    result = run(DEMANDING, "--used", "high=0.5", "--used", "normal=1")
+    assert "high grouped 3 protected" in " ".join(result.stdout.split())
+    assert "By demand: 3 requested, 0.5 used: prefers 1." in result.stdout
+    (size,) = json.loads(run(DEMANDING, "--used", "high=500m", "--json").stdout)["sizes"]
+    assert size == {"layer": "high", "requested": 3, "owned": 1, "room": 3, "least": 1, "most": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("low=1", '"low=1" is not TIER=CPUS with a tier of critical, high, normal'),
+        ("high", '"" is not a number of cpus'),
+        ("high=x", '"x" is not a number of cpus'),
+    ],
+)
+def test_a_use_that_is_none(run, text, message):
+    result = run(DEMANDING, "--used", text)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_bad_input_prints_every_finding_on_its_line(run):
     result = run(BAD)
     assert (result.exit_code, result.stdout) == (2, "")

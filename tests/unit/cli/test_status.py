@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from temper.cli.status import _print_layers, judge
+from temper.cli.status import _print_layers, _print_sizes, judge
 from temper.node.sched_ext import KernelState
 from temper.wire.messages import LayerStats
 
@@ -25,6 +25,17 @@ STOCK = KernelState("disabled", "", 1)
 )
 def test_the_kernel_wins_over_what_was_said(said, alive, kernel, switch, believed):
     assert judge(*said, alive=alive, kernel=kernel, switch=switch) == believed
+
+
+def test_sizes_say_where_they_come_from(capsys):
+    size = {"layer": "high", "requested": 8, "owned": 4, "room": 8, "least": 1, "most": 8}
+    _print_sizes({"sizes": [size], "used_millicpu": {"high": 2040}})
+    _print_sizes({"sizes": [size]})
+    _print_sizes({})  # of an older agent
+    assert capsys.readouterr().out.splitlines() == [
+        "high: 8 requested, 2.0 used: prefers 4",
+        "high: 8 requested: prefers 4",
+    ]
 
 
 def test_the_table_of_layers_has_waits_and_spills(capsys):

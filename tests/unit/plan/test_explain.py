@@ -1,6 +1,8 @@
 import pytest
 
-from temper.plan.explain import explain
+from temper.plan.demand import Demand
+from temper.plan.explain import explain, explain_size
+from temper.plan.layers import Size
 from temper.plan.machine import Cpu, Machine
 from temper.plan.planner import make_plan
 from temper.plan.tiers import Tier
@@ -43,6 +45,33 @@ def reasons(**millicpu):
 )
 def test_sentences(asked, layer, sentence):
     assert sentence in reasons(**asked)[layer]
+
+
+@pytest.mark.parametrize(
+    ("asked", "tier", "demand", "sentence"),
+    [
+        (8000, "high", Demand(3, 8, 2040), "3 cpus kept for it in one last-level cache; it may spill onto open cpus."),
+        (8000, "high", Demand(3, 8, 2040), "By demand: 8 requested, 2.0 used: prefers 3."),
+        (16000, "high", Demand(3, 16, 2040), "By demand: 16 requested, 2.0 used, room for 14: prefers 3."),
+        (1000, "normal", Demand(6, 1, 5500), "1 cpu wanted. It prefers 6 cpus across 2 last-level caches"),
+        (None, "normal", Demand(1, 0, 10), "It prefers 1 cpu in one last-level cache"),
+    ],
+)
+def test_a_size_by_demand_is_said(asked, tier, demand, sentence):
+    workloads = [Workload("w", Tier(tier), (1,), asked)]
+    found = {Tier(tier): demand}
+    assert sentence in explain(make_plan(MACHINE, workloads, found), MACHINE, workloads, found)[tier]
+
+
+@pytest.mark.parametrize(
+    ("size", "used", "sentence"),
+    [
+        (Size("high", 8, 8, 8, 1, 8), None, "8 requested: prefers 8"),
+        (Size("critical", 3, 4, 6, 4, 4), 123, "3 requested, 0.1 used: owns 4"),
+    ],
+)
+def test_a_size_in_short(size, used, sentence):
+    assert explain_size(size, used) == sentence
 
 
 def test_one_reason_for_each_layer_in_rank_order():

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temper.errors import InvalidInput
+from temper.plan.demand import Demand
 from temper.plan.explain import explain
-from temper.plan.layers import DEFAULT, SYSTEM
+from temper.plan.layers import DEFAULT, SYSTEM, Size
 from temper.plan.machine import Cpu, Machine
 from temper.plan.planner import ORDER, make_plan
 from temper.plan.tiers import LayerKind, Tier
@@ -41,10 +42,15 @@ def workload_lists(draw):
     ]
 
 
+def demands():
+    counts = st.one_of(st.integers(0, 8), st.integers(0, 600))
+    return st.dictionaries(st.sampled_from(Tier), st.builds(Demand, counts, counts, st.integers(0, 600_000)))
+
+
 @settings(max_examples=300, deadline=None)
-@given(machines(), workload_lists())
-def test_invariants(machine, workloads):
-    plan = make_plan(machine, workloads)
+@given(machines(), workload_lists(), demands())
+def test_invariants(machine, workloads, demand):
+    plan = make_plan(machine, workloads, demand)
     ids = {cpu.id for cpu in machine.cpus}
     owned = [cpu for layer in plan.layers for cpu in layer.cpus]
     kept = {cpu for layer in plan.layers if layer.protected for cpu in layer.cpus}
@@ -65,7 +71,41 @@ def test_invariants(machine, workloads):
     assert {member.layer for member in plan.members} == set(names) - {SYSTEM, DEFAULT}
     members = [member.cgroup_id for member in plan.members]
     assert members == sorted(i for w in workloads for i in w.cgroup_ids)
-    assert list(explain(plan, machine, workloads)) == names
+    assert list(explain(plan, machine, workloads, demand)) == names
+    assert [size.layer for size in plan.sizes] == [n for n in ("critical", "high", "normal") if n in names]
+    for size in plan.sizes:
+        layer = plan.layer(size.layer)
+        assert (size.owned, size.owned <= size.room) == (len(layer.cpus), True)
+        if layer.kind is LayerKind.CONFINED:
+            assert not size.follows
+        elif size.layer in demand:
+            assert size.least <= size.owned <= size.most
+
+
+@settings(max_examples=200, deadline=None)
+@given(machines(), workload_lists(), demands())
+def test_a_fence_does_not_follow_demand(machine, workloads, demand):
+    plan, by_request = make_plan(machine, workloads, demand), make_plan(machine, workloads)
+    for layer in by_request.layers:
+        if layer.kind is LayerKind.CONFINED:
+            assert plan.layer(layer.name) == layer
+
+
+@settings(max_examples=200, deadline=None)
+@given(machines(), workload_lists(), demands())
+def test_what_is_owned_is_a_demand_that_changes_nothing(machine, workloads, demand):
+    """So a follower that judges the plan in force, and finds it right, causes no commit."""
+    plan = make_plan(machine, workloads, demand)
+    same = {Tier(size.layer): Demand(size.owned, size.requested, 0) for size in plan.sizes if size.follows}
+    assert make_plan(machine, workloads, demand | same) == plan
+
+
+@settings(max_examples=200, deadline=None)
+@given(machines(), workload_lists(), st.integers(0, 600), st.integers(0, 600))
+def test_high_gives_back_the_last_of_its_cpus_first(machine, workloads, one, other):
+    few, many = (make_plan(machine, workloads, {Tier.HIGH: Demand(cpus, 600, 0)}) for cpus in sorted((one, other)))
+    if any(size.layer == "high" for size in few.sizes):
+        assert set(few.layer("high").cpus) <= set(many.layer("high").cpus)
 
 
 @settings(max_examples=100, deadline=None)
@@ -147,6 +187,46 @@ def test_normal_without_requests_prefers_no_cpus():
 
 def test_a_request_of_zero_still_gets_a_core():
     assert make_plan(FOUR, [workload(Tier.CRITICAL, 0)]).layer("critical").cpus == (3,)
+
+
+class TestDemand:
+    def test_high_keeps_off_no_more_than_it_uses(self):
+        plan = make_plan(FOUR, [workload(Tier.HIGH, 3000)], {Tier.HIGH: Demand(1, 3, 500)})
+        assert (plan.layer("high").cpus, plan.layer("high").protected) == ((3,), True)
+        assert plan.sizes == (Size("high", requested=3, owned=1, room=3, least=1, most=3),)
+
+    def test_high_never_gets_more_than_it_requests(self):
+        plan = make_plan(FOUR, [workload(Tier.HIGH, 1000)], {Tier.HIGH: Demand(3, 1, 3000)})
+        assert plan.layer("high").cpus == (3,)
+
+    def test_normal_may_get_all_that_is_free(self):
+        plan = make_plan(FOUR, [workload(Tier.NORMAL, 1000)], {Tier.NORMAL: Demand(9, 1, 3900)})
+        assert plan.layer("normal").cpus == (0, 1, 2, 3)
+
+    def test_pods_that_came_since_are_sized_by_their_requests(self):
+        demand = {Tier.HIGH: Demand(1, 1, 200)}
+        plan = make_plan(FOUR, [workload(Tier.HIGH, 1000), workload(Tier.HIGH, 1500, 9, name="new")], demand)
+        assert len(plan.layer("high").cpus) == 3
+
+    def test_pods_that_left_take_their_protection_along(self):
+        plan = make_plan(FOUR, [workload(Tier.HIGH, 1000)], {Tier.HIGH: Demand(3, 3, 2900)})
+        assert plan.layer("high").cpus == (3,)
+
+    def test_without_pods_a_demand_is_nothing(self):
+        assert make_plan(FOUR, [], {Tier.HIGH: Demand(2, 2, 2000)}) == make_plan(FOUR, [])
+
+    def test_a_demoted_critical_makes_room(self):
+        """Whether there is a fence is for the requests to say."""
+        asked = [workload(Tier.CRITICAL, 4000), workload(Tier.HIGH, 1000)]
+        plan = make_plan(FOUR, asked, {Tier.CRITICAL: Demand(1, 4, 300)})
+        critical, high = plan.layer("critical"), plan.layer("high")
+        assert (critical.kind, critical.protected, critical.cpus) == (LayerKind.GROUPED, False, (3,))
+        assert (high.cpus, high.protected) == ((2,), True)
+        assert "4 cpus wanted, 3 can be fenced" in str(plan.findings[0])
+
+    def test_what_was_cut_by_the_machine_is_said_whatever_the_use(self):
+        plan = make_plan(FOUR, [workload(Tier.HIGH, 3500)], {Tier.HIGH: Demand(1, 4, 300)})
+        assert "4 cpus wanted, 3 were left" in str(plan.findings[0])
 
 
 def test_one_cgroup_in_two_workloads_is_refused():

@@ -1,5 +1,6 @@
 import pytest
 
+from temper.plan.demand import Demand
 from temper.plan.machine import Cpu, Machine
 from temper.plan.sizing import size
 from temper.plan.tiers import Tier
@@ -63,6 +64,25 @@ def test_critical_is_fenced_only_when_whole_cores_suffice(shape, wanted, fenced,
 
 def test_the_reserve_is_the_whole_core_of_the_lowest_cpu():
     assert size(SMT, {}).reserve == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("high", "normal", "expected"),
+    [
+        (4, 0, ("4-7", "")),
+        (2, 0, ("6-7", "")),  # the first of what it requests, not what two alone would get
+        (4, 3, ("4-7", "1-3")),
+        (1, 3, ("7", "1-3")),  # what High gives back moves nobody
+        (1, 5, ("7", "0-3,6")),  # nor is it taken before all else is
+        (1, 7, ("7", "0-6")),
+    ],
+)
+def test_what_is_given_back_is_taken_last(high, normal, expected):
+    demand = {Tier.HIGH: Demand(high, 4, 0), Tier.NORMAL: Demand(normal, 3, 0)} if normal else {}
+    demand[Tier.HIGH] = Demand(high, 4, 0)
+    requested = {Tier.HIGH: 4} | ({Tier.NORMAL: 3} if normal else {})
+    sizes = size(machine(llcs=2, cores=4), requested, demand)
+    assert tuple(format_cpu_list(s.cpus) for s in (sizes.high, sizes.normal)) == expected
 
 
 def test_tiers_that_own_nothing_have_an_empty_share():

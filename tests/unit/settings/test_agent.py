@@ -85,7 +85,7 @@ def test_every_finding_of_every_source_in_one_pass(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("modus: observe\nlog: {level: loud}\ntiers: {thresholds: {low: 5}}\n")
     found = findings(file=file, environ={"TEMPER_LINT_ENABLED": "2"}, flags=[("--node-name", "A")])
-    sections = "node_name, mode, tiers, commit, safety, kubernetes, cgroups, http, lint, log"
+    sections = "node_name, mode, tiers, sizing, commit, safety, kubernetes, cgroups, http, lint, log"
     descend = "the thresholds descend: critical > high > normal > low"
     assert [line.removeprefix(f"{file}:") for line in found] == [
         f'1: modus: unknown key, did you mean "mode"?; allowed are {sections}',
