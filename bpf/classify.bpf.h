@@ -3,27 +3,33 @@
 #ifndef TEMPER_CLASSIFY_BPF_H
 #define TEMPER_CLASSIFY_BPF_H
 
+/* The id of a cgroup's ancestor, `up` levels above it: itself at 0, 0 above the root. */
+static __always_inline u64 ancestor_id(struct cgroup *cgroup, u32 up)
+{
+	int level = BPF_CORE_READ(cgroup, level) - (int)up;
+	u64 offset = bpf_core_field_offset(struct cgroup, ancestors);
+	struct cgroup *ancestor = NULL;
+
+	if (level < 0)
+		return 0;
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor), (void *)cgroup + offset + 8 * level);
+	return ancestor ? BPF_CORE_READ(ancestor, kn, id) : 0;
+}
+
 /* The nearest mapped ancestor's layer, the task's own cgroup first; the default layer when none is mapped. */
 static __noinline u32 resolve_layer(u32 slot, struct cgroup *cgroup)
 {
 	u32 fallback = config_of(slot)->default_layer, i;
-	int level = BPF_CORE_READ(cgroup, level);
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
-	u64 offset = bpf_core_field_offset(struct cgroup, ancestors);
 
 	if (!cgroups)
 		return fallback;
 	bpf_for(i, 0, MAX_DEPTH) {
-		struct cgroup *ancestor = NULL;
+		u64 id = ancestor_id(cgroup, i);
 		u32 *layer;
-		u64 id;
 
-		if (level - (int)i < 0)
+		if (!id)
 			break;
-		bpf_probe_read_kernel(&ancestor, sizeof(ancestor), (void *)cgroup + offset + 8 * (level - (int)i));
-		if (!ancestor)
-			break;
-		id = BPF_CORE_READ(ancestor, kn, id);
 		layer = bpf_map_lookup_elem(cgroups, &id);
 		if (layer)
 			return *layer;
@@ -31,9 +37,25 @@ static __noinline u32 resolve_layer(u32 slot, struct cgroup *cgroup)
 	return fallback;
 }
 
-static __noinline void resolve_chain(struct cgroup *cgroup, struct task_ctx *tctx);
+/* The buckets of its cgroup's ancestors (quota.bpf.h), its own cgroup's first. */
+static __noinline void resolve_chain(struct cgroup *cgroup, struct task_ctx *tctx)
+{
+	u32 i;
 
-/* Resolve again only when the generation, the task's cgroup or the set of quotas changed since the last time. */
+	tctx->nr_chain = 0;
+	bpf_for(i, 0, MAX_DEPTH) {
+		u64 id = ancestor_id(cgroup, i);
+		u32 *index;
+
+		if (!id || tctx->nr_chain >= MAX_CHAIN)
+			break;
+		index = bpf_map_lookup_elem(&quota_of, &id);
+		if (index)
+			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *index;
+	}
+}
+
+/* Resolve again only what changed since the last time: the generation, the task's cgroup, the set of quotas. */
 static __always_inline void classify(struct task_struct *p, struct task_ctx *tctx, u32 slot)
 {
 	struct temper_config *config = config_of(slot);
@@ -42,11 +64,12 @@ static __always_inline void classify(struct task_struct *p, struct task_ctx *tct
 	u64 generation = config->generation;
 	u32 layer;
 
-	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id &&
-	    tctx->quota_generation == quota_generation)
+	if (tctx->quota_generation != quota_generation || tctx->cgroup_id != cgroup_id) {
+		tctx->quota_generation = quota_generation;
+		resolve_chain(cgroup, tctx);
+	}
+	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id)
 		return;
-	tctx->quota_generation = quota_generation;
-	resolve_chain(cgroup, tctx);
 	if ((p->flags & PF_KTHREAD) || p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
 		layer = config->system_layer;
 	else

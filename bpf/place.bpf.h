@@ -24,48 +24,30 @@ static __always_inline bool has_siblings(s32 cpu)
 /* Does a sibling of this cpu run an exclusive thread? Its core is that thread's layer's alone, but for the due share. */
 static __always_inline bool beside_exclusive(s32 cpu)
 {
-	s32 other = next_sibling(cpu);
+	s32 other;
 	u32 i;
 
-	bpf_for(i, 1, MAX_SIBLINGS) {
-		if (other == cpu)
-			break;
-		if (cpu_ctx(other)->exclusive)
-			return true;
-		other = next_sibling(other);
-	}
+	for_each_sibling(i, other, cpu) if (cpu_ctx(other)->exclusive) return true;
 	return false;
 }
 
 /* Does nothing of ours run on its siblings? A real-time task is not seen, and costs this one a shared core. */
 static __always_inline bool is_core_idle(s32 cpu)
 {
-	s32 other = next_sibling(cpu);
+	s32 other;
 	u32 i;
 
-	bpf_for(i, 1, MAX_SIBLINGS) {
-		if (other == cpu)
-			break;
-		if (cpu_ctx(other)->rank != RANK_NONE)
-			return false;
-		other = next_sibling(other);
-	}
+	for_each_sibling(i, other, cpu) if (cpu_ctx(other)->rank != RANK_NONE) return false;
 	return true;
 }
 
 /* Guests that run beside a thread which begins to have its core to itself: their free time is over. */
 static __always_inline void expel_guests(s32 cpu)
 {
-	s32 other = next_sibling(cpu);
+	s32 other;
 	u32 i;
 
-	bpf_for(i, 1, MAX_SIBLINGS) {
-		if (other == cpu)
-			break;
-		if (cpu_ctx(other)->guest)
-			scx_bpf_kick_cpu(other, KICK_PREEMPT);
-		other = next_sibling(other);
-	}
+	for_each_sibling(i, other, cpu) if (cpu_ctx(other)->guest) scx_bpf_kick_cpu(other, KICK_PREEMPT);
 }
 
 /*
@@ -103,20 +85,22 @@ static __always_inline s32 pick_idle(struct task_struct *p, const struct cpumask
 	return scx_bpf_pick_idle_cpu((const struct cpumask *)both, flags);
 }
 
+/* From one of the layer's masks: its own cpus, or all that it may use. */
+static __always_inline s32 pick_idle_of(struct task_struct *p, u32 slot, u32 layer, u32 which, u32 llc, u64 flags)
+{
+	const struct cpumask *mask = layer_mask(slot, layer, which);
+
+	return mask ? pick_idle(p, mask, llc, flags) : -1;
+}
+
 /* From the layer's own cpus, then from all that it may use. */
 static __always_inline s32 pick_idle_of_layer(struct task_struct *p, u32 slot, u32 layer, u32 llc, u64 flags)
 {
-	const struct cpumask *mask;
-	s32 cpu;
+	s32 cpu = -1;
 
-	if (layer_of(config_of(slot), layer)->kind == TEMPER_GROUPED) {
-		mask = layer_mask(slot, layer, MASK_OWN);
-		cpu = mask ? pick_idle(p, mask, llc, flags) : -1;
-		if (cpu >= 0)
-			return cpu;
-	}
-	mask = layer_mask(slot, layer, MASK_ALL);
-	return mask ? pick_idle(p, mask, llc, flags) : -1;
+	if (layer_of(config_of(slot), layer)->kind == TEMPER_GROUPED)
+		cpu = pick_idle_of(p, slot, layer, MASK_OWN, llc, flags);
+	return cpu >= 0 ? cpu : pick_idle_of(p, slot, layer, MASK_ALL, llc, flags);
 }
 
 /*
@@ -152,9 +136,9 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 /* Any idle cpu that it may use. */
 static __always_inline s32 pick_idle_any(struct task_struct *p, u32 slot, u32 layer)
 {
-	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
-
-	return all && !task_cannot_move(p) ? pick_idle(p, all, llc_of(scx_bpf_task_cpu(p)), 0) : -1;
+	if (task_cannot_move(p))
+		return -1;
+	return pick_idle_of(p, slot, layer, MASK_ALL, llc_of(scx_bpf_task_cpu(p)), 0);
 }
 
 /* One claim per cpu and PREEMPT_INTERVAL_NS: of several wakers that see the same victim, one takes it. */

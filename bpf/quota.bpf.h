@@ -19,6 +19,13 @@
 #ifndef TEMPER_QUOTA_BPF_H
 #define TEMPER_QUOTA_BPF_H
 
+/* Its queue may hold tasks: the service timer looks after it from now on. */
+static __always_inline void watch_bucket(u32 index, u64 now)
+{
+	park_ns = now;
+	__sync_fetch_and_or(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], 1ULL << (index % 64));
+}
+
 /* A free bucket that is now this cgroup's, or -1: all are taken, and the cgroup goes without. */
 static __noinline s32 take_bucket(u64 cgroup_id)
 {
@@ -48,8 +55,7 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 			return;
 		/* Its queue may still hold tasks: the timer lets them out, then gives the bucket back. */
 		quotas[*known % TEMPER_MAX_QUOTAS].quota_ns = 0;
-		throttled_bits[*known % TEMPER_MAX_QUOTAS / 64] |= 1ULL << (*known % 64);
-		park_ns = bpf_ktime_get_ns();
+		watch_bucket(*known, bpf_ktime_get_ns());
 		bpf_map_delete_elem(&quota_of, &cgroup_id);
 		__sync_fetch_and_add(&quota_generation, 1);
 		return;
@@ -75,31 +81,6 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 	if (!known) {
 		bpf_map_update_elem(&quota_of, &cgroup_id, &index, 0);
 		__sync_fetch_and_add(&quota_generation, 1);
-	}
-}
-
-/* The buckets of its cgroup's ancestors, its own cgroup's first. */
-static __noinline void resolve_chain(struct cgroup *cgroup, struct task_ctx *tctx)
-{
-	int level = BPF_CORE_READ(cgroup, level);
-	u64 offset = bpf_core_field_offset(struct cgroup, ancestors);
-	u32 i;
-
-	tctx->nr_chain = 0;
-	bpf_for(i, 0, MAX_DEPTH) {
-		struct cgroup *ancestor = NULL;
-		u32 *index;
-		u64 id;
-
-		if (level - (int)i < 0 || tctx->nr_chain >= MAX_CHAIN)
-			break;
-		bpf_probe_read_kernel(&ancestor, sizeof(ancestor), (void *)cgroup + offset + 8 * (level - (int)i));
-		if (!ancestor)
-			break;
-		id = BPF_CORE_READ(ancestor, kn, id);
-		index = bpf_map_lookup_elem(&quota_of, &id);
-		if (index)
-			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *index;
 	}
 }
 
@@ -181,12 +162,17 @@ static __always_inline bool can_park(const struct task_struct *p)
 	return !bpf_core_field_exists(p->migration_disabled) || p->migration_disabled <= 1;
 }
 
+/* The empty bucket for which it has to wait, or -1. */
+static __always_inline s32 throttled_by(struct task_struct *p, struct task_ctx *tctx, u64 now)
+{
+	return tctx->nr_chain && can_park(p) ? empty_bucket(tctx, now) : -1;
+}
+
 static __always_inline void mark_throttled(u32 index, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 
-	park_ns = now;
-	__sync_fetch_and_or(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], 1ULL << (index % 64));
+	watch_bucket(index, now);
 	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, now) == 0)
 		__sync_fetch_and_add(&q->nr_throttled, 1);
 }
@@ -197,6 +183,20 @@ static __always_inline void park(struct task_struct *p, u32 index, u64 now)
 	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, 0);
 }
 
+static __always_inline void let_out(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
+				    u32 slot, u64 now)
+{
+	struct task_ctx *tctx = task_ctx(p);
+
+	if (!tctx)
+		return;
+	if (unpark_room <= 0 && !is_called(p) && elapsed_ns(now, tctx->queued_ns) <= PARK_MOST_NS)
+		return;
+	classify(p, tctx, slot);
+	rehome(it, found, p, tctx, slot, now);
+	unpark_room -= TICK_NS;
+}
+
 /*
  * Out of one bucket's queue: as many as its tokens feed for a tick each, those that are called, and those that have
  * been there for too long. Returns how many were left.
@@ -204,33 +204,12 @@ static __always_inline void park(struct task_struct *p, u32 index, u64 now)
 static __noinline s32 unpark(u32 index, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
-	struct bpf_iter_scx_dsq it;
-	struct task_struct *found;
 	u32 slot = active_slot();
 
 	if (q->quota_ns)
 		refill(q, now);
 	unpark_room = q->quota_ns ? *(volatile s64 *)&q->tokens_ns : (s64)TURN_NS * LOOK_BATCH;
-	tasks_seen = 0;
-	bpf_iter_scx_dsq_new(&it, DSQ_PARK(index), 0);
-	while ((found = bpf_iter_scx_dsq_next(&it))) {
-		struct task_struct *p;
-		struct task_ctx *tctx;
-
-		if (tasks_seen++ >= LOOK_BATCH)
-			break;
-		p = bpf_task_from_pid(found->pid);
-		if (!p)
-			continue;
-		tctx = task_ctx(p);
-		if (tctx && (unpark_room > 0 || is_called(p) || elapsed_ns(now, tctx->queued_ns) > PARK_MOST_NS)) {
-			classify(p, tctx, slot);
-			rehome(&it, found, p, tctx, slot, now);
-			unpark_room -= TICK_NS;
-		}
-		bpf_task_release(p);
-	}
-	bpf_iter_scx_dsq_destroy(&it);
+	for_each_queued(DSQ_PARK(index), let_out, slot, now);
 	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
 }
 

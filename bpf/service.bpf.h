@@ -52,111 +52,6 @@ static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *
 	       elapsed_ns(now, served_ns[layer % TEMPER_MAX_LAYERS]) > RESCUE_AGE_NS;
 }
 
-/* To the queue of the layer that it belongs to by now. */
-static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_struct *queued_task, struct task_struct *p,
-				   struct task_ctx *tctx, u32 slot, u64 now)
-{
-	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
-	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
-	s32 cpu;
-
-	if (!has_home(p, slot, layer)) {
-		cpu = scx_bpf_task_cpu(p);
-		cpu_ctx(cpu)->guest_hint_ns = now;
-		if (dsq_move(it, queued_task, DSQ_GUEST(cpu), SHORT_SLICE_NS)) {
-			tctx->guest = true;
-			scx_bpf_kick_cpu(cpu, KICK_IDLE);
-		}
-		return;
-	}
-	tctx->guest = false;
-	hint_layer(layer, llc, now);
-	if (!dsq_move_vtime(it, queued_task, DSQ_LAYER(layer, llc), queue_ctx(layer, llc)->vtime))
-		return;
-	tctx->llc = llc;
-	cpu = all ? scx_bpf_pick_idle_cpu(all, 0) : -1;
-	if (cpu >= 0)
-		scx_bpf_kick_cpu(cpu, KICK_IDLE);
-}
-
-u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
-u32 nr_services;
-u64 serviced_ns;       /* when all but the quotas was last looked after */
-u64 looked_generation; /* of the last commit after which every queue was looked through */
-
-static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
-{
-	u64 llcs = config_of(slot)->llcs[layer % TEMPER_MAX_LAYERS];
-	/* A commit took the layer's last cpu at this cache; the others serve their own queue first, for ever if it is long. */
-	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
-	struct bpf_iter_scx_dsq it;
-	struct task_struct *found;
-
-	tasks_seen = 0;
-	bpf_iter_scx_dsq_new(&it, DSQ_LAYER(layer, llc), 0);
-	while ((found = bpf_iter_scx_dsq_next(&it))) {
-		struct task_struct *p;
-		struct task_ctx *tctx;
-		s32 cpu;
-
-		if (tasks_seen++ >= LOOK_BATCH)
-			break;
-		/* The iterator's pointer may not be looked through on every kernel; this one may. */
-		p = bpf_task_from_pid(found->pid);
-		if (!p)
-			continue;
-		tctx = task_ctx(p);
-		if (!tctx) {
-			bpf_task_release(p);
-			continue;
-		}
-		classify(p, tctx, slot);
-		if (tctx->layer != layer || lost_cache) {
-			rehome(&it, found, p, tctx, slot, now);
-		} else if (is_stranded(p, tctx, layer, now)) {
-			cpu = rescue_cpu(p, slot, layer);
-			cpu_ctx(cpu)->guest_hint_ns = now;
-			if (dsq_move(&it, found, DSQ_GUEST(cpu), SHORT_SLICE_NS)) {
-				tctx->guest = true;
-				count(layer, nr_rescued);
-				scx_bpf_kick_cpu(cpu, KICK_IDLE);
-			}
-		}
-		bpf_task_release(p);
-	}
-	bpf_iter_scx_dsq_destroy(&it);
-	return 0;
-}
-
-/* Guests of a cpu that a higher class holds: those that can run elsewhere go there. */
-static __noinline int leave_released(s32 cpu, u64 now)
-{
-	struct bpf_iter_scx_dsq it;
-	struct task_struct *found;
-
-	tasks_seen = 0;
-	bpf_iter_scx_dsq_new(&it, DSQ_GUEST(cpu), 0);
-	while ((found = bpf_iter_scx_dsq_next(&it))) {
-		struct task_struct *p;
-		s32 other;
-
-		if (tasks_seen++ >= LOOK_BATCH)
-			break;
-		p = bpf_task_from_pid(found->pid);
-		if (!p)
-			continue;
-		other = task_cannot_move(p) ? -1 : unreleased_cpu(p, cpu);
-		if (other >= 0) {
-			cpu_ctx(other)->guest_hint_ns = now;
-			if (dsq_move(&it, found, DSQ_GUEST(other), SHORT_SLICE_NS))
-				scx_bpf_kick_cpu(other, KICK_IDLE);
-		}
-		bpf_task_release(p);
-	}
-	bpf_iter_scx_dsq_destroy(&it);
-	return 0;
-}
-
 /* Tasks wait and a cpu of theirs is idle: it went idle just before they were queued. */
 static __always_inline void wake_idle(u32 slot, u32 layer)
 {
@@ -165,6 +60,108 @@ static __always_inline void wake_idle(u32 slot, u32 layer)
 
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
+/* From the queue that is looked through to the guests of a cpu; false when it has just left the queue. */
+static __always_inline bool move_to_guests(struct bpf_iter_scx_dsq *it, struct task_struct *found,
+					   struct task_ctx *tctx, s32 cpu, u64 now)
+{
+	cpu_ctx(cpu)->guest_hint_ns = now;
+	if (!dsq_move(it, found, DSQ_GUEST(cpu), SHORT_SLICE_NS))
+		return false;
+	if (tctx)
+		tctx->guest = true;
+	scx_bpf_kick_cpu(cpu, KICK_IDLE);
+	return true;
+}
+
+/* To the queue of the layer that it belongs to by now. */
+static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
+				   struct task_ctx *tctx, u32 slot, u64 now)
+{
+	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
+
+	if (!has_home(p, slot, layer)) {
+		move_to_guests(it, found, tctx, scx_bpf_task_cpu(p), now);
+		return;
+	}
+	tctx->guest = false;
+	hint_layer(layer, llc, now);
+	if (!dsq_move_vtime(it, found, DSQ_LAYER(layer, llc), queue_ctx(layer, llc)->vtime))
+		return;
+	tctx->llc = llc;
+	wake_idle(slot, layer);
+}
+
+u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
+u32 nr_services;
+u64 serviced_ns;       /* when all but the quotas was last looked after */
+u64 looked_generation; /* of the last commit after which every queue was looked through */
+
+/*
+ * Show the first LOOK_BATCH tasks of a queue to `visit(it, found, p, ...)`, which may move them: by `found`, for the
+ * iterator knows no other; everything else by `p`, for `found` may not be looked through on every kernel.
+ */
+#define for_each_queued(dsq_id, visit, args...)                \
+	({                                                     \
+		struct bpf_iter_scx_dsq it;                    \
+		struct task_struct *found, *p;                 \
+                                                               \
+		tasks_seen = 0;                                \
+		bpf_iter_scx_dsq_new(&it, dsq_id, 0);          \
+		while ((found = bpf_iter_scx_dsq_next(&it))) { \
+			if (tasks_seen++ >= LOOK_BATCH)        \
+				break;                         \
+			p = bpf_task_from_pid(found->pid);     \
+			if (!p)                                \
+				continue;                      \
+			visit(&it, found, p, args);            \
+			bpf_task_release(p);                   \
+		}                                              \
+		bpf_iter_scx_dsq_destroy(&it);                 \
+	})
+
+/*
+ * lost_cache: a commit took the layer's last cpu at this cache. The others serve their own queue first, for ever if it
+ * is long.
+ */
+static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
+				    u32 slot, u32 layer, bool lost_cache, u64 now)
+{
+	struct task_ctx *tctx = task_ctx(p);
+
+	if (!tctx)
+		return;
+	classify(p, tctx, slot);
+	if (tctx->layer != layer || lost_cache)
+		rehome(it, found, p, tctx, slot, now);
+	else if (is_stranded(p, tctx, layer, now) && move_to_guests(it, found, tctx, rescue_cpu(p, slot, layer), now))
+		count(layer, nr_rescued);
+}
+
+static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
+{
+	u64 llcs = config_of(slot)->llcs[layer % TEMPER_MAX_LAYERS];
+	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
+
+	for_each_queued(DSQ_LAYER(layer, llc), look_at, slot, layer, lost_cache, now);
+	return 0;
+}
+
+static __always_inline void leave(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
+				  s32 cpu, u64 now)
+{
+	s32 other = task_cannot_move(p) ? -1 : unreleased_cpu(p, cpu);
+
+	if (other >= 0)
+		move_to_guests(it, found, NULL, other, now);
+}
+
+/* Guests of a cpu that a higher class holds: those that can run elsewhere go there. */
+static __noinline int leave_released(s32 cpu, u64 now)
+{
+	for_each_queued(DSQ_GUEST(cpu), leave, cpu, now);
+	return 0;
 }
 
 /* is_full: every queue is asked, and looked through; else only those whose hint says that somebody waits. */

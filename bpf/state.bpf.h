@@ -95,7 +95,8 @@ struct cpu_ctx {
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
 
-/* A layer's queue at one cache. vtime: the furthest any task got; racing writers may lose an advance, which the next
+/*
+ * A layer's queue at one cache. vtime: the furthest any task got; racing writers may lose an advance, which the next
  * makes up. hint_ns: when a task was last put there. nr_waiting: how many the service timer counted last.
  */
 struct queue_ctx {
@@ -249,6 +250,14 @@ static __always_inline s32 next_sibling(s32 cpu)
 {
 	return knobs.sibling[(u32)cpu % TEMPER_MAX_CPUS];
 }
+
+/* Each other hardware thread of a cpu's core, as `other`; `i` bounds the walk for the verifier. */
+#define for_each_sibling(i, other, cpu)                       \
+	(other) = (cpu);                                      \
+	bpf_for(i, 1, MAX_SIBLINGS)                           \
+		if (((other) = next_sibling(other)) == (cpu)) \
+			break;                                \
+		else
 
 static __always_inline struct queue_ctx *queue_ctx(u32 layer, u32 llc)
 {

@@ -26,9 +26,9 @@
  *
  * With hardware threads, a whole idle core comes before a busy one, and the core of a running exclusive thread serves
  * its layer alone, but for the guests' stated share. A layer queues by last-level cache; a cpu serves its own cache's
- * queue first and then any other, so no queue depends on one cache's cpus.
+ * queue first and then any other. A cgroup's cpu.max holds (quota.bpf.h).
  *
- * What it does not do yet: cgroup weights and quotas.
+ * What it does not do yet: cgroup weights.
  *
  * Unbound kernel threads and our own two processes belong to the system layer: rank 0, never on a confined
  * cpu. Per-cpu kernel threads bypass all of this: they run on their cpu, first.
@@ -81,7 +81,7 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u32 slot = active_slot();
 	struct task_ctx *tctx = task_ctx(p);
-	s32 task_cpu = scx_bpf_task_cpu(p), cpu;
+	s32 task_cpu = scx_bpf_task_cpu(p), cpu, empty;
 	u64 now = clock_ns();
 
 	/* Set once per wait: a change of nice or affinity queues a task anew, but it has waited all the same. */
@@ -96,15 +96,11 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	classify(p, tctx, slot);
-	if (enq_flags & ENQ_WAKEUP)
+	if (enq_flags & ENQ_WAKEUP) {
 		count(tctx->layer, nr_wakes);
-	else if (tctx->nr_chain && can_park(p)) {
-		s32 empty = empty_bucket(tctx, now);
-
-		if (empty >= 0) {
-			park(p, empty, now);
-			return;
-		}
+	} else if ((empty = throttled_by(p, tctx, now)) >= 0) {
+		park(p, empty, now);
+		return;
 	}
 	if (!has_home(p, slot, tctx->layer)) {
 		enqueue_guest(p, tctx, task_cpu, now);
@@ -189,7 +185,7 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 }
 
 /* Nobody else wants this cpu: let the task go on, unless it has another place to be. */
-static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, struct cpu_ctx *cctx)
+static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, struct cpu_ctx *cctx, u64 now)
 {
 	struct task_ctx *tctx = task_ctx(p);
 
@@ -201,7 +197,7 @@ static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, stru
 		return;
 	charge(p, tctx, cctx, cpu);
 	classify(p, tctx, slot);
-	if (tctx->nr_chain && can_park(p) && empty_bucket(tctx, clock_ns()) >= 0)
+	if (throttled_by(p, tctx, now) >= 0)
 		return;
 	if (may_use(config_of(slot), cpu, tctx->layer))
 		task_set_slice(p, layer_slice(slot, tctx->layer));
@@ -234,7 +230,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
 	if (goes_on && !cctx->guest) {
-		go_on(prev, slot, cpu, cctx);
+		go_on(prev, slot, cpu, cctx, now);
 		if (prev->scx.slice)
 			return;
 	}
@@ -245,7 +241,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	if (serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
 		return;
 	if (goes_on && cctx->guest)
-		go_on(prev, slot, cpu, cctx);
+		go_on(prev, slot, cpu, cctx, now);
 }
 
 /* ---- what ran, and for how long ---- */
@@ -303,6 +299,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	struct temper_layer_stats *s;
 	struct temper_layer *layer;
 	struct queue_ctx *queue;
+	u64 now = clock_ns();
 
 	if (!tctx)
 		return;
@@ -319,14 +316,14 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	}
 	s = layer_stats(tctx->layer);
 	if (s) {
-		account_run(s, tctx, clock_ns());
+		account_run(s, tctx, now);
 		if (layer->kind == TEMPER_GROUPED && !tctx->guest && owner_of(config, cpu) != tctx->layer)
 			s->nr_spills++;
 	}
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
 	/* It may go as far as user space: the kick is heeded on the way there. */
-	if (tctx->nr_chain && can_park(p) && empty_bucket(tctx, clock_ns()) >= 0)
+	if (throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 	if (cctx->turn_of == tctx->layer + 1) {
 		cctx->turn_of = 0;
@@ -359,7 +356,7 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 
 	if (tctx && tctx->nr_chain) {
 		charge(p, tctx, cctx, cpu);
-		if (can_park(p) && empty_bucket(tctx, clock_ns()) >= 0)
+		if (throttled_by(p, tctx, clock_ns()) >= 0)
 			task_set_slice(p, 0);
 	}
 	if (!cctx->hurry || cctx->rank < cctx->hurry - 1)
