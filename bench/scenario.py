@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
@@ -99,6 +99,7 @@ class Scenario(ABC, Generic[Settings]):
     steady: ClassVar[bool] = True
     timeout_s: ClassVar[float] = 3600.0  # of wall time, for one guest
 
+    settings_type: ClassVar[type[Any]]  # a frozen dataclass whose fields all have defaults
     settings: Settings
 
     def __init__(self, order: Order) -> None:
@@ -108,9 +109,10 @@ class Scenario(ABC, Generic[Settings]):
             self.check_point(point)
 
     @classmethod
-    @abstractmethod
     def make_settings(cls, changed: Mapping[str, Any]) -> Settings:
-        """The scenario's own settings, a frozen dataclass, with some of them changed."""
+        """The scenario's own settings with some of them changed."""
+        made: Settings = replace(cls.settings_type(), **changed)
+        return made
 
     @abstractmethod
     def check_point(self, point: str) -> None:

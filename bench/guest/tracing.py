@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path("/sys/kernel/tracing")
-SWITCH = ROOT / "events/sched/sched_switch/enable"
 BUFFER_KB = 16384  # per cpu: some hundred thousand switches
 OVERRUN = re.compile(r"^overrun: (\d+)$", re.MULTILINE)
 
@@ -27,19 +26,32 @@ class Trace:
 
 
 @contextmanager
-def tracing() -> Iterator[Trace]:
-    """Trace during the block."""
+def recording(event: str) -> Iterator[None]:
+    """The kernel's trace holds each of the scheduler's events of this name in the block, and nothing else."""
+    switch = ROOT / f"events/sched/{event}/enable"
     (ROOT / "tracing_on").write_text("0")
     (ROOT / "trace").write_text("")
     (ROOT / "trace_clock").write_text("mono")
     (ROOT / "buffer_size_kb").write_text(str(BUFFER_KB))
-    SWITCH.write_text("1")
-    trace = Trace()
+    switch.write_text("1")
     (ROOT / "tracing_on").write_text("1")
     try:
-        yield trace
+        yield
     finally:
         (ROOT / "tracing_on").write_text("0")
-        SWITCH.write_text("0")
-    for stats in ROOT.glob("per_cpu/cpu*/stats"):
-        trace.lost += sum(map(int, OVERRUN.findall(stats.read_text())))
+        switch.write_text("0")
+
+
+def overruns() -> dict[Path, list[int]]:
+    """Each cpu's statistics of the trace, and how many of its events were overwritten before anybody read them."""
+    stats = ROOT.glob("per_cpu/cpu*/stats")
+    return {path: list(map(int, OVERRUN.findall(path.read_text()))) for path in stats}
+
+
+@contextmanager
+def tracing() -> Iterator[Trace]:
+    """Trace every switch during the block."""
+    trace = Trace()
+    with recording("sched_switch"):
+        yield trace
+    trace.lost = sum(sum(counts) for counts in overruns().values())

@@ -11,7 +11,7 @@ busy as it is meant to be (stock, point 0).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -46,16 +46,13 @@ class Ladder(Scenario[Settings]):
     """p50, p99 and p99.9 of memcached at each rung."""
 
     name = "ladder"
+    settings_type = Settings
     about = "latency of a Critical memcached under Background spinners"
     points_are = f"spinners, in multiples of the node's cpus: 0 to {MOST}"
     default_points = ("0", "1", "2", "4", "8")
     default_cpus = 3
     least_cpus = 2
     programs: ClassVar[tuple[str, ...]] = ("mcopen", "spin")
-
-    @classmethod
-    def make_settings(cls, changed: Mapping[str, Any]) -> Settings:
-        return replace(Settings(), **changed)
 
     def check_point(self, point: str) -> None:
         whole(point, MOST)

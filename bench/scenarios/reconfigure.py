@@ -69,6 +69,7 @@ class Reconfigure(Scenario[Settings]):
     """Latencies with and without reconfigurations, and what those took."""
 
     name = "reconfigure"
+    settings_type = Settings
     about = "random valid reconfigurations under load: latency, time to be in force, lost tasks"
     points_are = f"reconfigurations: 0 to {MOST}; 0 is a window as long as the longest other one"
     default_points = ("0", "1000")
@@ -76,10 +77,6 @@ class Reconfigure(Scenario[Settings]):
     default_cpus = 5
     least_cpus = OWN + 1
     programs: ClassVar[tuple[str, ...]] = ("mcopen", "spin")
-
-    @classmethod
-    def make_settings(cls, changed: Mapping[str, Any]) -> Settings:
-        return replace(Settings(), **changed)
 
     def check_point(self, point: str) -> None:
         whole(point, MOST)

@@ -23,9 +23,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,15 +77,12 @@ class Smt(Scenario[Settings]):
     """Foreign time on confined cpus and beside exclusive threads."""
 
     name = "smt"
+    settings_type = Settings
     about = "who runs on confined cpus and beside exclusive threads, on 2 sockets of 2 cores of 2 threads"
     points_are = POINT
     default_points = (POINT,)
     programs: ClassVar[tuple[str, ...]] = ("pulse", "spin")
     steady = False
-
-    @classmethod
-    def make_settings(cls, changed: Mapping[str, Any]) -> Settings:
-        return replace(Settings(), **changed)
 
     def check_point(self, point: str) -> None:
         among(point, (POINT,))

@@ -22,8 +22,8 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,16 +55,13 @@ class SwitchCost(Scenario[Settings]):
     """Instructions per context switch of a Normal pod."""
 
     name = "switch-cost"
+    settings_type = Settings
     about = "guest instructions per context switch of a Normal pod"
     points_are = ", ".join(POINTS)
     default_points = ("same-cpu", "two-cpus")
     programs: ClassVar[tuple[str, ...]] = ("pingpong",)
     instrument = False
     steady = False
-
-    @classmethod
-    def make_settings(cls, changed: Mapping[str, Any]) -> Settings:
-        return replace(Settings(), **changed)
 
     def check_point(self, point: str) -> None:
         among(point, tuple(POINTS))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,15 +77,12 @@ class Throughput(Scenario[Settings]):
     """Work per second of four kinds."""
 
     name = "throughput"
+    settings_type = Settings
     about = "work per second of Normal processes: messages, computing, locks, compiling"
     points_are = ", ".join(POINTS)
     default_points = POINTS
     default_cpus = 3
     packages: ClassVar[tuple[str, ...]] = ("sysbench", "cpp-14-x86-64-linux-gnu")
-
-    @classmethod
-    def make_settings(cls, changed: Mapping[str, Any]) -> Settings:
-        return replace(Settings(), **changed)
 
     def check_point(self, point: str) -> None:
         among(point, POINTS)

@@ -1,11 +1,3 @@
 """Tests of hardware threads: testbed/run --topology 2,2,2 --clock virtual."""
 
-from tests.kernel.conftest import (  # noqa: F401 - the fixtures of the kernel tests
-    attached_scheduler,
-    clean_machine,
-    folder,
-    measured,
-    pytest_configure,
-    pytest_terminal_summary,
-    run_agent,
-)
+from tests.kernel.conftest import *  # noqa: F403 - the fixtures and hooks of the kernel tests

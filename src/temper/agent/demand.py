@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from temper.agent.events import event
-from temper.agent.measurements import grown
+from temper.agent.measurements import Readings
 from temper.plan.demand import NO_DEMAND, Demands, State, demands, judge
 from temper.plan.layers import Plan, Size
 from temper.plan.readings import read
@@ -27,26 +27,24 @@ class Follower:
         self.used_millicpu: dict[str, int] = {}
         self.nr_resizes = 0
         self._states: dict[str, State] = {}
-        self._stats: Mapping[str, LayerStats] = {}
-        self._stats_ns = 0
+        self._readings = Readings()
 
     def forget(self) -> None:
         """What was measured holds no more: the engine is gone, or nobody wants it followed."""
-        self.demand, self.used_millicpu = NO_DEMAND, {}
-        self._states, self._stats = {}, {}
+        self._readings = Readings()
+        self._unfollow()
+
+    def _unfollow(self) -> None:
+        self.demand, self.used_millicpu, self._states = NO_DEMAND, {}, {}
 
     def hear(self, stats: Mapping[str, LayerStats], now_ns: int, plan: Plan) -> bool:
         """A reading, when it was taken (CLOCK_MONOTONIC), and the plan in force. True when another plan is due."""
-        before, over_ns = self._stats, now_ns - self._stats_ns
-        samples = {each.layer: each for each in grown(before, stats)}
-        followed = set(self.demand)
-        if not samples:
-            self.forget()
-        self._stats, self._stats_ns = stats, now_ns
-        if not samples:
+        growth, followed = self._readings.next(stats, now_ns), set(self.demand)
+        if not growth.layers:
+            self._unfollow()
             return bool(followed)
         protected = {layer.name for layer in plan.layers if layer.protected}
-        readings = {name: read(each, over_ns, protected=name in protected) for name, each in samples.items()}
+        readings = {each.layer: read(each, growth.over_ns, protected=each.layer in protected) for each in growth.layers}
         self.used_millicpu = {name: reading.used_millicpu for name, reading in readings.items()}
         self._states = judge(self._states, plan.sizes, readings)
         self.demand = demands(self._states, plan.sizes, readings)

@@ -54,6 +54,20 @@ class Growth(msgspec.Struct, frozen=True):
     over_ns: int = 0
 
 
+class Readings:
+    """The engine's counters, as last read, and when (CLOCK_MONOTONIC)."""
+
+    def __init__(self) -> None:
+        self.stats: Mapping[str, LayerStats] = {}
+        self._stats_ns = 0
+
+    def next(self, stats: Mapping[str, LayerStats], now_ns: int) -> Growth:
+        """By how much they have grown since the last reading, which this one replaces."""
+        growth = Growth(grown(self.stats, stats), now_ns - self._stats_ns)
+        self.stats, self._stats_ns = stats, now_ns
+        return growth
+
+
 class Measurements:
     """Hears of each status. last_pass_s: CLOCK_MONOTONIC of the loop's last pass. settled: it knows what it does."""
 
@@ -66,8 +80,7 @@ class Measurements:
         self.settled = False
         self._nr_stand_downs = 0
         self._nr_commits = 0
-        self._stats: Mapping[str, LayerStats] = {}
-        self._stats_ns = 0
+        self._readings = Readings()
 
     def hear(self, status: Status) -> None:
         """After each pass. What it counts, it counts once, however often the same status comes."""
@@ -81,8 +94,8 @@ class Measurements:
             for part, histogram in self.commits.items():
                 if part in status.last_commit_ns:
                     histogram.add(status.last_commit_ns[part])
-        if status.stats is not self._stats:
-            self._compare(status.stats)
+        if status.stats is not self._readings.stats:
+            self.growth = self._readings.next(status.stats, time.monotonic_ns())
 
     def _add_stand_down(self, took_ns: Mapping[str, int]) -> None:
         if "total" in took_ns:
@@ -90,11 +103,6 @@ class Measurements:
         for step, histogram in self.stand_down_steps.items():
             if step in took_ns:
                 histogram.add(took_ns[step])
-
-    def _compare(self, stats: Mapping[str, LayerStats]) -> None:
-        now_ns = time.monotonic_ns()
-        self.growth = Growth(grown(self._stats, stats), now_ns - self._stats_ns)
-        self._stats, self._stats_ns = stats, now_ns
 
 
 def grown(before: Mapping[str, LayerStats], now: Mapping[str, LayerStats]) -> tuple[LayerSample, ...]:

@@ -7,17 +7,14 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager
 from math import inf
-from pathlib import Path
 from typing import NamedTuple
 
+from bench.guest.tracing import ROOT, overruns, recording
 from tests.kernel.harness.load import is_kernel_thread, is_realtime
 
-ROOT = Path("/sys/kernel/tracing")
-BUFFER_KB = 16384  # per cpu
 # sched_stat_runtime accounts at ticks and at switches.
 RAN = re.compile(r"\[(\d+)\] .* sched_stat_runtime: comm=(.*) pid=(\d+) runtime=(\d+)")
 SWITCH = re.compile(r"\[(\d+)\] .* (\d+\.\d+): sched_switch: .* prev_pid=(\d+) .* next_pid=(\d+) ")
-OVERRUN = re.compile(r"^overrun: (\d+)$", re.MULTILINE)
 
 
 class Task(NamedTuple):
@@ -97,22 +94,12 @@ class Trace:
 @contextmanager
 def tracing(event="sched_stat_runtime"):
     """Trace one event of the scheduler's during the block: `with tracing() as trace: ...`."""
-    switch = ROOT / f"events/sched/{event}/enable"
-    (ROOT / "tracing_on").write_text("0")
-    (ROOT / "trace").write_text("")
-    (ROOT / "trace_clock").write_text("mono")
-    (ROOT / "buffer_size_kb").write_text(str(BUFFER_KB))
-    switch.write_text("1")
-    trace = Trace()
-    (ROOT / "tracing_on").write_text("1")
-    try:
+    with recording(event):
+        trace = Trace()
         yield trace
-    finally:
-        (ROOT / "tracing_on").write_text("0")
-        ended_s = time.monotonic()
-        switch.write_text("0")
-    for stats in ROOT.glob("per_cpu/cpu*/stats"):
-        assert OVERRUN.findall(stats.read_text()) == ["0"], f"{stats}: events were lost"
+    ended_s = time.monotonic()
+    for stats, counts in overruns().items():
+        assert counts == [0], f"{stats}: events were lost"
     with (ROOT / "trace").open() as lines:
         for line in lines:
             trace.read(line)
