@@ -39,9 +39,10 @@ struct temper_layer {
 	uint8_t protects; /* its cpus serve nobody else, even when idle */
 	uint8_t preempts; /* its wake-ups may take a cpu from a lower rank */
 	uint8_t exclusive;
-	uint8_t pad[3];
+	uint8_t smooth_periods; /* periods' worth of cpu.max that its cgroups may save up; 0 and 1: the kernel's rule */
+	uint8_t pad[2];
 	uint32_t slice_us;
-	uint32_t pad2;
+	uint32_t ceiling_millicpu; /* of all its cpu time; 0: none */
 	char name[TEMPER_NAME_LEN]; /* for the kernel's debug dump only */
 };
 
@@ -112,6 +113,8 @@ struct temper_quota {
 	uint64_t nr_throttled;
 	uint64_t throttled_ns;
 	uint64_t throttled_since_ns; /* 0 while it is not */
+	uint32_t smooth_periods;     /* its layer's; 0 for a cgroup above the mapped ones */
+	uint32_t pad;
 };
 
 /* Why the scheduler left. `kind` is the kernel's own enum scx_exit_kind; 0 while attached. */
