@@ -31,6 +31,9 @@ POLL_S = 0.005
 # Kinds of the kernel's enum scx_exit_kind that mean "this scheduler must not be in": SysRq-S, and every error.
 # Not among them: our own dead-man's switch, and the kernel's call to start anew after cpu hotplug.
 EJECTIONS = {67, *range(1024, 1100)}
+# SCX_ECODE_ACT_RESTART in an exit's code: cpus went or came, start anew. Nobody's fault, so it is no loss.
+RESTART = 1 << 48
+RESTART_WAIT_S = 0.2
 
 
 class Supervisor:
@@ -261,8 +264,9 @@ class Supervisor:
         await self._drop_engine(politely=False)
         if self._stuck:
             return
-        wait_s = self._breaker.lost(time.monotonic(), ejected=ejected)
-        self.status.nr_losses += 1
+        restarts = ended is not None and not ejected and bool(ended.code & RESTART)
+        wait_s = RESTART_WAIT_S if restarts else self._breaker.lost(time.monotonic(), ejected=ejected)
+        self.status.nr_losses += not restarts
         self.status.nr_ejections += ejected
         self.status.state = State.EJECTED if ejected else State.DETACHED
         self._latched = wait_s is None

@@ -163,10 +163,10 @@ class FakeEngine:
             Detach: Ended(64, 0, "unregistered from user space", ""),
         }[type(request)]
 
-    def end_with(self, kind, reason="", message=""):
+    def end_with(self, kind, reason="", message="", code=0):
         """The kernel let the scheduler go, and the engine says so."""
         self._kernel.disable()
-        self.say(Ended(kind, 0, reason, message))
+        self.say(Ended(kind, code, reason, message))
 
     # ---- subprocess.Popen's part ----
 

@@ -54,12 +54,12 @@ def logged(supervisor):
     return [name for name, _ in supervisor.logged]
 
 
-async def lose(supervisor, engine, *, kind=None):
+async def lose(supervisor, engine, *, kind=None, code=0):
     """The engine dies, or says with which kind the kernel let the scheduler go."""
     if kind is None:
         engine.send_signal(9)
     else:
-        engine.end_with(kind, "runnable task stall", "task 7 for 30 s")
+        engine.end_with(kind, "runnable task stall", "task 7 for 30 s", code=code)
     await supervisor.beat()
     await supervisor.check()
 
@@ -191,6 +191,13 @@ class TestLoss:
         await lose(supervisor, engine, kind=kind)
         assert said(supervisor) == (State.DETACHED, "runnable task stall: task 7 for 30 s; again in 0.2 s")
         assert supervisor.status.nr_ejections == 0
+
+    async def test_cpus_that_come_and_go_are_no_losses(self, supervisor, engines):
+        for _ in range(8):
+            await supervisor.attach(PLAN)
+            await lose(supervisor, engines.made[-1], kind=66, code=1 << 48)
+            assert said(supervisor) == (State.DETACHED, "runnable task stall: task 7 for 30 s; again in 0.2 s")
+        assert (supervisor.status.nr_losses, supervisor.status.nr_ejections) == (0, 0)
 
     async def test_an_end_that_is_an_answer_is_heard(self, attached, kernel):
         supervisor, engine = attached
