@@ -16,70 +16,89 @@ static __always_inline u64 ancestor_id(struct cgroup *cgroup, u32 up)
 	return ancestor ? BPF_CORE_READ(ancestor, kn, id) : 0;
 }
 
-/* The nearest mapped ancestor's layer, the task's own cgroup first; the default layer when none is mapped. */
-static __noinline u32 resolve_layer(u32 slot, struct cgroup *cgroup)
+/*
+ * Where a task of this cgroup belongs, by its ancestors, its own cgroup first: the nearest mapped one's layer, which is
+ * returned (the default layer when none is mapped), the nearest one's share, and every bucket (quota.bpf.h).
+ */
+static __noinline u32 resolve(u32 slot, struct cgroup *cgroup, struct task_ctx *tctx)
 {
-	u32 fallback = config_of(slot)->default_layer, i;
+	struct temper_config *config = config_of(slot);
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
+	u32 layer = TEMPER_MAX_LAYERS, nr_mapped = 0, periods, i;
 
-	if (!cgroups)
-		return fallback;
+	tctx->nr_chain = 0;
+	tctx->new_share = 0;
 	bpf_for(i, 0, MAX_DEPTH) {
 		u64 id = ancestor_id(cgroup, i);
-		u32 *layer;
+		u32 *found;
 
 		if (!id)
 			break;
-		layer = bpf_map_lookup_elem(cgroups, &id);
-		if (layer)
-			return *layer;
+		if (!tctx->new_share) {
+			found = bpf_map_lookup_elem(&share_of, &id);
+			if (found)
+				tctx->new_share = *found;
+		}
+		found = bpf_map_lookup_elem(&quota_of, &id);
+		if (found && tctx->nr_chain < MAX_CHAIN)
+			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *found;
+		if (layer < TEMPER_MAX_LAYERS || !cgroups)
+			continue;
+		found = bpf_map_lookup_elem(cgroups, &id);
+		if (found) {
+			layer = *found % TEMPER_MAX_LAYERS;
+			nr_mapped = tctx->nr_chain;
+		}
 	}
-	return fallback;
-}
+	if (layer == TEMPER_MAX_LAYERS)
+		layer = config->default_layer;
+	/* What is mapped, and what is in it, may save as its tier does; what is above, several tiers' own, may not. */
+	periods = layer_of(config, layer)->smooth_periods;
+	bpf_for(i, 0, MAX_CHAIN) {
+		struct temper_quota *q = &quotas[tctx->chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS];
 
-/* The buckets of its cgroup's ancestors (quota.bpf.h), its own cgroup's first. */
-static __noinline void resolve_chain(struct cgroup *cgroup, struct task_ctx *tctx)
-{
-	u32 i;
-
-	tctx->nr_chain = 0;
-	bpf_for(i, 0, MAX_DEPTH) {
-		u64 id = ancestor_id(cgroup, i);
-		u32 *index;
-
-		if (!id || tctx->nr_chain >= MAX_CHAIN)
+		if (i >= nr_mapped)
 			break;
-		index = bpf_map_lookup_elem(&quota_of, &id);
-		if (index)
-			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *index;
+		if (q->smooth_periods != periods)
+			q->smooth_periods = periods;
 	}
+	if (layer_of(config, layer)->ceiling_millicpu && tctx->nr_chain < MAX_CHAIN)
+		tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = layer;
+	return layer;
 }
 
-/* Resolve again only what changed since the last time: the generation, the task's cgroup, the set of quotas. */
+static __always_inline bool is_our_own(const struct task_struct *p)
+{
+	return p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid;
+}
+
+/* Resolve again only when something changed since the last time: the plan, the task's cgroup, quotas, idle cgroups. */
 static __always_inline void classify(struct task_struct *p, struct task_ctx *tctx, u32 slot)
 {
 	struct temper_config *config = config_of(slot);
 	struct cgroup *cgroup = p->cgroups->dfl_cgrp;
-	u64 cgroup_id = cgroup->kn->id;
-	u64 generation = config->generation;
+	u64 cgroup_id = cgroup->kn->id, generation = config->generation;
 	u32 layer;
 
-	if (tctx->quota_generation != quota_generation || tctx->cgroup_id != cgroup_id) {
-		tctx->quota_generation = quota_generation;
-		resolve_chain(cgroup, tctx);
-	}
-	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id)
+	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id &&
+	    tctx->cgroup_generation == cgroup_generation)
 		return;
-	if ((p->flags & PF_KTHREAD) || p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
+	tctx->cgroup_generation = cgroup_generation;
+	layer = resolve(slot, cgroup, tctx);
+	tctx->idle = is_share_idle(tctx->new_share);
+	if (tctx->idle && !any_idle_class)
+		any_idle_class = true;
+	if ((p->flags & PF_KTHREAD) || is_our_own(p)) {
 		layer = config->system_layer;
-	else
-		layer = resolve_layer(slot, cgroup);
+		tctx->new_share = tctx->nr_chain = tctx->idle = 0;
+	}
 	/* Another layer's clock may be far from this one's. A task that stays keeps what it owes. */
 	if (layer != tctx->layer || !tctx->generation)
 		task_set_vtime(p, queue_ctx(layer, tctx->llc)->vtime);
 	tctx->layer = layer;
 	tctx->generation = generation;
 	tctx->cgroup_id = cgroup_id;
+	join_share(p, tctx, tctx->new_share);
 }
 
 #endif

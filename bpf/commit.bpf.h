@@ -199,6 +199,8 @@ int temper_commit(struct temper_commit *commit)
 			return refuse(commit, TEMPER_COMMIT_MEMORY, layer);
 	control.generation = config->generation;
 	__sync_lock_test_and_set(&control.active_slot, slot);
+	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
+		set_ceiling(layer, config->layers[layer].ceiling_millicpu, started_ns);
 	commit->nr_kicked = kick_changed(old_slot, slot);
 	commit->error = TEMPER_COMMIT_OK;
 	commit->elapsed_ns = bpf_ktime_get_ns() - started_ns;

@@ -136,6 +136,8 @@ struct scx_cgroup_init_args {
 	u64 bw_period_us;
 	u64 bw_quota_us;
 	u64 bw_burst_us;
+	u32 weight;
+	bool sched_idle;
 };
 
 struct scx_cpu_acquire_args {
@@ -197,8 +199,13 @@ enum scx_ent_flags {
 	SCX_TASK_QUEUED = 1,
 };
 
+enum scx_dsq_iter_flags {
+	SCX_DSQ_ITER_REV = 1,
+};
+
 #define scx_enum(type, name) bpf_core_enum_value(enum type, name)
 
+#define DSQ_ITER_REV scx_enum(scx_dsq_iter_flags, SCX_DSQ_ITER_REV)
 #define DSQ_LOCAL scx_enum(scx_dsq_id_flags, SCX_DSQ_LOCAL)
 #define ENQ_WAKEUP scx_enum(scx_enq_flags, SCX_ENQ_WAKEUP)
 #define ENQ_PREEMPT scx_enum(scx_enq_flags, SCX_ENQ_PREEMPT)
@@ -223,7 +230,11 @@ struct sched_ext_ops {
 	void (*dump_task)(struct scx_dump_ctx *ctx, struct task_struct *p);
 	s32 (*cgroup_init)(struct cgroup *cgrp, struct scx_cgroup_init_args *args);
 	void (*cgroup_exit)(struct cgroup *cgrp);
+	void (*cgroup_set_weight)(struct cgroup *cgrp, u32 weight);
+	void (*cgroup_set_idle)(struct cgroup *cgrp, bool idle);
 	void (*cgroup_set_bandwidth)(struct cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us);
+	void (*set_weight)(struct task_struct *p, u32 weight);
+	void (*disable)(struct task_struct *p);
 	s32 (*init_task)(struct task_struct *p, struct scx_init_task_args *args);
 	s32 (*init)(void);
 	void (*exit)(struct scx_exit_info *info);

@@ -3,6 +3,44 @@
 #ifndef TEMPER_PLACE_BPF_H
 #define TEMPER_PLACE_BPF_H
 
+/* A cpu that p may run on and that no higher class has; -1 when there is none among those that are looked at. */
+static __always_inline s32 unreleased_cpu(struct task_struct *p, s32 first)
+{
+	u32 i;
+
+	bpf_for(i, 0, LOOK_BATCH) {
+		s32 cpu = first + (s32)i;
+
+		if (i >= nr_cpus)
+			break;
+		if (cpu >= (s32)nr_cpus)
+			cpu -= nr_cpus;
+		if (!cpu_ctx(cpu)->released && !cpu_ctx(cpu)->hogged && bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			return cpu;
+	}
+	return -1;
+}
+
+/* Asked only while some cpu is hogged: may it run on a cpu of its layer's that isn't? */
+static __noinline bool has_unhogged_home(struct task_struct *p, u32 slot, u32 layer)
+{
+	struct temper_config *config = config_of(slot);
+	u32 cpu;
+
+	bpf_for(cpu, 0, nr_cpus)
+		if (may_use(config, cpu, layer) && !cpu_ctx(cpu)->hogged && bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			return true;
+	return false;
+}
+
+/* Where a guest waits: on its cpu, unless a higher class has that for good and it may run elsewhere. */
+static __always_inline s32 guest_cpu(struct task_struct *p, s32 cpu)
+{
+	s32 other = nr_hogged && !task_cannot_move(p) ? unreleased_cpu(p, cpu) : -1;
+
+	return other >= 0 ? other : cpu;
+}
+
 /* Can it run on some cpu that its layer may use? */
 static __always_inline bool has_home(struct task_struct *p, u32 slot, u32 layer)
 {
@@ -10,6 +48,8 @@ static __always_inline bool has_home(struct task_struct *p, u32 slot, u32 layer)
 
 	if (task_cannot_move(p))
 		return may_use(config_of(slot), scx_bpf_task_cpu(p), layer);
+	if (nr_hogged)
+		return has_unhogged_home(p, slot, layer);
 	if (is_unrestricted(p))
 		return true;
 	all = layer_mask(slot, layer, MASK_ALL);
@@ -133,6 +173,29 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 	return pick_idle_of_layer(p, slot, layer, llc, 0);
 }
 
+/* With hardware threads: it shares its core, and a whole core that it may use is idle. */
+static __always_inline bool has_better_core(struct task_struct *p, u32 slot, u32 layer, s32 cpu)
+{
+	const struct cpumask *all, *idle;
+	struct bpf_cpumask *both;
+	struct mask *room;
+	bool found = false;
+	u32 zero = 0;
+
+	if (!has_siblings(cpu) || is_core_idle(cpu) || task_cannot_move(p))
+		return false;
+	all = layer_mask(slot, layer, MASK_ALL);
+	room = bpf_map_lookup_elem(&scratch, &zero);
+	both = room ? room->cpus : NULL;
+	if (!all || !both)
+		return false;
+	idle = scx_bpf_get_idle_smtmask();
+	if (bpf_cpumask_and(both, all, idle))
+		found = bpf_cpumask_intersects((const struct cpumask *)both, p->cpus_ptr);
+	scx_bpf_put_idle_cpumask(idle);
+	return found;
+}
+
 /* Any idle cpu that it may use. */
 static __always_inline s32 pick_idle_any(struct task_struct *p, u32 slot, u32 layer)
 {
@@ -153,7 +216,7 @@ static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 /*
  * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on: those between two
  * tasks are kicked, for they may be about to idle and not see it; one that runs a lower rank is taken, if the layer
- * preempts. The task itself waits in its layer's queue, where whichever cpu looks first finds it, so a kick that
+ * preempts, and one that runs an idle cgroup's task in any case. The task itself waits in its layer's queue, where whichever cpu looks first finds it, so a kick that
  * comes too late costs one needless switch and never strands anybody.
  * Tolerated race: a cpu that stops, finds its queues empty and idles between this look and the insert is not seen:
  * the service timer finds the task.
@@ -190,7 +253,8 @@ static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer,
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
 			continue;
 		}
-		if (!mine->preempts || (!cctx->guest && (cctx->preempts || cctx->rank <= mine->rank)))
+		if (cctx->rank != RANK_IDLE &&
+		    (!mine->preempts || (!cctx->guest && (cctx->preempts || cctx->rank <= mine->rank))))
 			continue;
 		if (!claim(cctx, now))
 			continue;

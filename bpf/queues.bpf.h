@@ -13,18 +13,18 @@
 /* Its place in virtual time, no further than the lag from the queue's clock: sleepers gain, and hogs owe, only so much. */
 static __always_inline u64 place_vtime(struct task_struct *p, struct task_ctx *tctx, u32 llc)
 {
-	struct queue_ctx *queue = queue_ctx(tctx->layer, llc);
-	u64 clock = queue->vtime, vtime = p->scx.dsq_vtime;
+	u32 class = class_of(tctx);
+	u64 clock = queue_ctx(class, llc)->vtime, vtime = p->scx.dsq_vtime, ahead_ns = VTIME_AHEAD_NS * (u64)nr_cpus;
 
 	/* What it owes, or is owed, goes with it to another cache's queue. */
 	if (nr_llcs > 1 && tctx->llc != llc) {
-		vtime += clock - queue_ctx(tctx->layer, tctx->llc)->vtime;
+		vtime += clock - queue_ctx(class, tctx->llc)->vtime;
 		tctx->llc = llc;
 	}
 	if ((s64)(vtime - (clock - VTIME_LAG_NS)) < 0)
 		vtime = clock - VTIME_LAG_NS;
-	else if ((s64)(vtime - (clock + VTIME_AHEAD_NS)) > 0)
-		vtime = clock + VTIME_AHEAD_NS;
+	else if ((s64)(vtime - (clock + ahead_ns)) > 0)
+		vtime = clock + ahead_ns;
 	if (vtime != p->scx.dsq_vtime)
 		task_set_vtime(p, vtime);
 	return vtime;
@@ -44,11 +44,11 @@ static __always_inline u32 queue_llc(struct temper_config *config, u32 layer, s3
 	return llc;
 }
 
-static __always_inline void hint_layer(u32 layer, u32 llc, u64 now)
+static __always_inline void hint_class(u32 class, u32 llc, u64 now)
 {
-	u64 *bits = &queued[layer % TEMPER_MAX_LAYERS], bit = 1ULL << (llc % TEMPER_MAX_LLCS);
+	u64 *bits = &queued[class % MAX_CLASSES], bit = 1ULL << (llc % TEMPER_MAX_LLCS);
 
-	queue_ctx(layer, llc)->hint_ns = now;
+	queue_ctx(class, llc)->hint_ns = now;
 	if (!(*(volatile u64 *)bits & bit))
 		__sync_fetch_and_or(bits, bit);
 }
@@ -59,28 +59,26 @@ static __always_inline u64 layer_slice(u32 slot, u32 layer)
 }
 
 /*
- * The layer's slice, shrunk so that a long queue is turned over in TURN_NS. How long it is the service timer counts: to
- * ask here would be a hash lookup at every switch, and a period more or less is nothing beside TURN_NS.
+ * The layer's slice, shrunk to what the task's part of it makes in TURN_NS: with n tasks of the same weight queued, each
+ * gets an n-th, and one with a tenth of their weight runs a tenth as long at a time, not ten times as rarely.
  */
-static __always_inline u64 queue_slice(u32 slot, u32 layer, u32 llc)
+static __always_inline u64 queue_slice(u32 slot, struct task_ctx *tctx)
 {
-	u64 slice_ns = layer_slice(slot, layer), share_ns = TURN_NS;
-	u32 nr = queue_ctx(layer, llc)->nr_waiting;
+	u64 slice_ns = layer_slice(slot, tctx->layer), turn_ns = (u64)TURN_NS * PRICE_ONE * nr_llcs;
 
-	if (nr)
-		share_ns /= nr;
-	if (share_ns < SHORT_SLICE_NS)
-		share_ns = SHORT_SLICE_NS;
-	return share_ns < slice_ns ? share_ns : slice_ns;
+	if (slice_ns * tctx->price <= turn_ns)
+		return slice_ns;
+	slice_ns = turn_ns / tctx->price;
+	return slice_ns < SHORT_SLICE_NS ? SHORT_SLICE_NS : slice_ns;
 }
 
 static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
 {
-	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, cpu);
+	u32 class = class_of(tctx), llc = queue_llc(config_of(slot), tctx->layer, cpu);
 
 	tctx->guest = false;
-	hint_layer(layer, llc, now);
-	dsq_insert_vtime(p, DSQ_LAYER(layer, llc), queue_slice(slot, layer, llc), place_vtime(p, tctx, llc), 0);
+	hint_class(class, llc, now);
+	dsq_insert_vtime(p, DSQ_LAYER(class, llc), queue_slice(slot, tctx), place_vtime(p, tctx, llc), 0);
 }
 
 /* A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. */
@@ -121,48 +119,48 @@ static __always_inline bool serve_own(u64 dsq_id, u64 *hint_ns, u64 now)
 	return false;
 }
 
-static __always_inline bool serve_queue(u32 layer, u32 llc, u64 now)
+static __always_inline bool serve_queue(u32 class, u32 llc, u64 now)
 {
-	struct queue_ctx *queue = queue_ctx(layer, llc);
-	u64 dsq_id = DSQ_LAYER(layer, llc), hint = *(volatile u64 *)&queue->hint_ns;
+	struct queue_ctx *queue = queue_ctx(class, llc);
+	u64 dsq_id = DSQ_LAYER(class, llc), hint = *(volatile u64 *)&queue->hint_ns;
 
 	if (dsq_move_to_local(dsq_id)) {
-		served_ns[layer % TEMPER_MAX_LAYERS] = now;
+		served_ns[class % MAX_CLASSES] = now;
 		return true;
 	}
 	if (elapsed_ns(now, hint) > QUEUE_HINT_NS && scx_bpf_dsq_nr_queued(dsq_id) <= 0) {
-		__sync_fetch_and_and(&queued[layer % TEMPER_MAX_LAYERS], ~(1ULL << (llc % TEMPER_MAX_LLCS)));
+		__sync_fetch_and_and(&queued[class % MAX_CLASSES], ~(1ULL << (llc % TEMPER_MAX_LLCS)));
 		if (*(volatile u64 *)&queue->hint_ns != hint)
-			hint_layer(layer, llc, now); /* somebody came in between */
+			hint_class(class, llc, now); /* somebody came in between */
 	}
 	return false;
 }
 
-/* A task of this layer that may run here: from this cache's queue, else from the nearest other one that has any. */
-static __always_inline bool serve_layer(u32 layer, u32 llc, u64 now)
+/* A task of this class that may run here: from this cache's queue, else from the nearest other one that has any. */
+static __always_inline bool serve_class(u32 class, u32 llc, u64 now)
 {
-	u64 bits = *(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS];
+	u64 bits = *(volatile u64 *)&queued[class % MAX_CLASSES];
 	u32 i;
 
 	if (!bits)
 		return false;
-	if ((bits & (1ULL << (llc % TEMPER_MAX_LLCS))) && serve_queue(layer, llc, now))
+	if ((bits & (1ULL << (llc % TEMPER_MAX_LLCS))) && serve_queue(class, llc, now))
 		return true;
 	if (nr_llcs == 1)
 		return false;
 	bpf_for(i, 1, nr_llcs) {
 		u32 other = (llc + i) % nr_llcs % TEMPER_MAX_LLCS;
 
-		if ((bits & (1ULL << other)) && serve_queue(layer, other, now))
+		if ((bits & (1ULL << other)) && serve_queue(class, other, now))
 			return true;
 	}
 	return false;
 }
 
 /* How many of its tasks wait, at this cache or, when none does, at another one: what its turns go by. */
-static __always_inline s32 nr_waiting(u32 layer, u32 llc)
+static __always_inline s32 nr_waiting(u32 class, u32 llc)
 {
-	u64 bits = *(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS];
+	u64 bits = *(volatile u64 *)&queued[class % MAX_CLASSES];
 	u32 i;
 
 	if (!bits)
@@ -173,7 +171,7 @@ static __always_inline s32 nr_waiting(u32 layer, u32 llc)
 
 		if (!(bits & (1ULL << other)))
 			continue;
-		nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, other));
+		nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(class, other));
 		if (nr > 0)
 			return nr;
 	}

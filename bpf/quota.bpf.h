@@ -31,11 +31,12 @@ static __noinline s32 take_bucket(u64 cgroup_id)
 {
 	u32 i;
 
-	bpf_for(i, 0, TEMPER_MAX_QUOTAS) {
-		struct temper_quota *q = &quotas[i % TEMPER_MAX_QUOTAS];
+	bpf_for(i, 0, TEMPER_MAX_QUOTAS - TEMPER_MAX_LAYERS) {
+		u32 index = TEMPER_MAX_LAYERS + i; /* below are the layers' own */
+		struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 
 		if (!*(volatile u64 *)&q->cgroup_id && __sync_val_compare_and_swap(&q->cgroup_id, 0, cgroup_id) == 0)
-			return i;
+			return index;
 	}
 	__sync_fetch_and_add(&quotas_refused, 1);
 	return -1;
@@ -57,7 +58,7 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 		quotas[*known % TEMPER_MAX_QUOTAS].quota_ns = 0;
 		watch_bucket(*known, bpf_ktime_get_ns());
 		bpf_map_delete_elem(&quota_of, &cgroup_id);
-		__sync_fetch_and_add(&quota_generation, 1);
+		__sync_fetch_and_add(&cgroup_generation, 1);
 		return;
 	}
 	if (known) {
@@ -71,6 +72,7 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 		q->tokens_ns = quota_us * NSEC_PER_USEC;
 		q->next_refill_ns = bpf_ktime_get_ns() + period_us * NSEC_PER_USEC;
 		q->nr_periods = q->nr_throttled = q->throttled_ns = q->throttled_since_ns = 0;
+		q->smooth_periods = 0;
 	}
 	q->period_ns = period_us * NSEC_PER_USEC;
 	q->quota_ns = quota_us * NSEC_PER_USEC;
@@ -80,8 +82,25 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 		q->tokens_ns = cap;
 	if (!known) {
 		bpf_map_update_elem(&quota_of, &cgroup_id, &index, 0);
-		__sync_fetch_and_add(&quota_generation, 1);
+		__sync_fetch_and_add(&cgroup_generation, 1);
 	}
+}
+
+/* A layer's ceiling is the bucket at its id: a quota of CEILING_PERIOD_NS. */
+static __always_inline void set_ceiling(u32 layer, u32 millicpu, u64 now)
+{
+	struct temper_quota *q = &quotas[layer % TEMPER_MAX_LAYERS];
+	u64 quota_ns = (u64)millicpu * (CEILING_PERIOD_NS / 1000);
+
+	if (q->quota_ns == quota_ns)
+		return;
+	if (!q->quota_ns) {
+		q->period_ns = CEILING_PERIOD_NS;
+		q->next_refill_ns = now + CEILING_PERIOD_NS;
+		q->tokens_ns = quota_ns;
+	}
+	q->quota_ns = quota_ns;
+	watch_bucket(layer, now);
 }
 
 /* Give it what the periods that have ended since bring: the kernel's rule, and what is owed is at most a second's. */
@@ -157,7 +176,7 @@ static __always_inline bool can_park(const struct task_struct *p)
 {
 	if ((p->flags & (PF_KTHREAD | PF_EXITING)) || is_killed(p))
 		return false;
-	if (p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid)
+	if (is_our_own(p))
 		return false;
 	return !bpf_core_field_exists(p->migration_disabled) || p->migration_disabled <= 1;
 }
@@ -177,8 +196,9 @@ static __always_inline void mark_throttled(u32 index, u64 now)
 		__sync_fetch_and_add(&q->nr_throttled, 1);
 }
 
-static __always_inline void park(struct task_struct *p, u32 index, u64 now)
+static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u32 index, u64 now)
 {
+	stop_competing(tctx);
 	mark_throttled(index, now);
 	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, 0);
 }
@@ -209,7 +229,7 @@ static __noinline s32 unpark(u32 index, u64 now)
 	if (q->quota_ns)
 		refill(q, now);
 	unpark_room = q->quota_ns ? *(volatile s64 *)&q->tokens_ns : (s64)TURN_NS * LOOK_BATCH;
-	for_each_queued(DSQ_PARK(index), let_out, slot, now);
+	for_each_queued(DSQ_PARK(index), 0, LOOK_BATCH, let_out, slot, now);
 	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
 }
 

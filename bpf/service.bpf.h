@@ -6,24 +6,6 @@
 #ifndef TEMPER_SERVICE_BPF_H
 #define TEMPER_SERVICE_BPF_H
 
-/* A cpu that p may run on and that no higher class has; -1 when there is none among those that are looked at. */
-static __always_inline s32 unreleased_cpu(struct task_struct *p, s32 first)
-{
-	u32 i;
-
-	bpf_for(i, 0, LOOK_BATCH) {
-		s32 cpu = first + (s32)i;
-
-		if (i >= nr_cpus)
-			break;
-		if (cpu >= (s32)nr_cpus)
-			cpu -= nr_cpus;
-		if (!cpu_ctx(cpu)->released && bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-			return cpu;
-	}
-	return -1;
-}
-
 /* Where a task that waited too long goes: a cpu of its layer's that it can use, else the one it is on. */
 static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer)
 {
@@ -42,14 +24,17 @@ static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer
 
 /*
  * Is it past what turns give? An unrestricted task of a layer that is being served has only its own layer to wait
- * for, and its place in virtual time comes. One that can use a few cpus only may find those always taken.
+ * for, and its place in virtual time comes, unless its share is so light that nobody may wait for it. One that can use
+ * a few cpus only may find those always taken.
  */
-static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u32 layer, u64 now)
+static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u32 class, u64 now)
 {
-	if (!tctx->queued_ns || elapsed_ns(now, tctx->queued_ns) < RESCUE_AGE_NS)
+	u64 waited_ns = tctx->queued_ns ? elapsed_ns(now, tctx->queued_ns) : 0;
+
+	if (waited_ns < RESCUE_AGE_NS)
 		return false;
-	return task_cannot_move(p) || !is_unrestricted(p) ||
-	       elapsed_ns(now, served_ns[layer % TEMPER_MAX_LAYERS]) > RESCUE_AGE_NS;
+	return waited_ns > SHARE_AGE_NS || task_cannot_move(p) || !is_unrestricted(p) ||
+	       elapsed_ns(now, served_ns[class % MAX_CLASSES]) > RESCUE_AGE_NS;
 }
 
 /* Tasks wait and a cpu of theirs is idle: it went idle just before they were queued. */
@@ -79,38 +64,41 @@ static __always_inline bool move_to_guests(struct bpf_iter_scx_dsq *it, struct t
 static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
 				   struct task_ctx *tctx, u32 slot, u64 now)
 {
-	u32 layer = tctx->layer, llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
+	u32 layer = tctx->layer, class = class_of(tctx), llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
 
 	if (!has_home(p, slot, layer)) {
-		move_to_guests(it, found, tctx, scx_bpf_task_cpu(p), now);
+		move_to_guests(it, found, tctx, guest_cpu(p, scx_bpf_task_cpu(p)), now);
 		return;
 	}
 	tctx->guest = false;
-	hint_layer(layer, llc, now);
-	if (!dsq_move_vtime(it, found, DSQ_LAYER(layer, llc), queue_ctx(layer, llc)->vtime))
+	hint_class(class, llc, now);
+	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), queue_ctx(class, llc)->vtime))
 		return;
 	tctx->llc = llc;
+	compete(p, tctx);
 	wake_idle(slot, layer);
 }
 
 u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
-u64 serviced_ns;       /* when all but the quotas was last looked after */
+u64 serviced_ns; /* when all but the quotas was last looked after */
+u32 nr_looks;
+bool somebody_waits;   /* at this look */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
 
 /*
- * Show the first LOOK_BATCH tasks of a queue to `visit(it, found, p, ...)`, which may move them: by `found`, for the
+ * Show the first `most` tasks of a queue (the last ones, with DSQ_ITER_REV) to `visit(it, found, p, ...)`, which may move them: by `found`, for the
  * iterator knows no other; everything else by `p`, for `found` may not be looked through on every kernel.
  */
-#define for_each_queued(dsq_id, visit, args...)                \
+#define for_each_queued(dsq_id, flags, most, visit, args...)   \
 	({                                                     \
 		struct bpf_iter_scx_dsq it;                    \
 		struct task_struct *found, *p;                 \
                                                                \
 		tasks_seen = 0;                                \
-		bpf_iter_scx_dsq_new(&it, dsq_id, 0);          \
+		bpf_iter_scx_dsq_new(&it, dsq_id, flags);      \
 		while ((found = bpf_iter_scx_dsq_next(&it))) { \
-			if (tasks_seen++ >= LOOK_BATCH)        \
+			if (tasks_seen++ >= (most))            \
 				break;                         \
 			p = bpf_task_from_pid(found->pid);     \
 			if (!p)                                \
@@ -126,25 +114,28 @@ u64 looked_generation; /* of the last commit after which every queue was looked 
  * is long.
  */
 static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				    u32 slot, u32 layer, bool lost_cache, u64 now)
+				    u32 slot, u32 class, bool lost_cache, u64 now)
 {
 	struct task_ctx *tctx = task_ctx(p);
 
 	if (!tctx)
 		return;
 	classify(p, tctx, slot);
-	if (tctx->layer != layer || lost_cache)
+	if (class_of(tctx) != class || lost_cache || (nr_hogged && !has_home(p, slot, tctx->layer)))
 		rehome(it, found, p, tctx, slot, now);
-	else if (is_stranded(p, tctx, layer, now) && move_to_guests(it, found, tctx, rescue_cpu(p, slot, layer), now))
-		count(layer, nr_rescued);
+	else if (is_stranded(p, tctx, class, now) &&
+		 move_to_guests(it, found, tctx, rescue_cpu(p, slot, tctx->layer), now))
+		count(tctx->layer, nr_rescued);
 }
 
-static __noinline int look_through(u32 slot, u32 layer, u32 llc, u64 now)
+static __noinline int look_through(u32 slot, u32 class, u32 llc, u64 now, u32 most)
 {
-	u64 llcs = config_of(slot)->llcs[layer % TEMPER_MAX_LAYERS];
+	u64 llcs = config_of(slot)->llcs[class % TEMPER_MAX_LAYERS];
 	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
+	/* Who waits longest is at the end, where light shares are, or at the head, if nobody can take him. */
+	u64 flags = nr_looks & 1 ? DSQ_ITER_REV : 0;
 
-	for_each_queued(DSQ_LAYER(layer, llc), look_at, slot, layer, lost_cache, now);
+	for_each_queued(DSQ_LAYER(class, llc), flags, most, look_at, slot, class, lost_cache, now);
 	return 0;
 }
 
@@ -160,40 +151,50 @@ static __always_inline void leave(struct bpf_iter_scx_dsq *it, struct task_struc
 /* Guests of a cpu that a higher class holds: those that can run elsewhere go there. */
 static __noinline int leave_released(s32 cpu, u64 now)
 {
-	for_each_queued(DSQ_GUEST(cpu), leave, cpu, now);
+	for_each_queued(DSQ_GUEST(cpu), 0, LOOK_BATCH, leave, cpu, now);
 	return 0;
 }
 
-/* is_full: every queue is asked, and looked through; else only those whose hint says that somebody waits. */
-static __noinline int service_layers(u32 slot, u64 now, bool is_full)
+/* most: how many tasks of every queue are looked at; with 0 only those queues are asked whose hint says so. */
+static __noinline int service_layers(u32 slot, u64 now, u32 most)
 {
-	u32 layer, llc;
+	u32 class, llc;
 
-	bpf_for(layer, 0, TEMPER_MAX_LAYERS) {
-		if (!is_full && !*(volatile u64 *)&queued[layer % TEMPER_MAX_LAYERS])
+	bpf_for(class, 0, MAX_CLASSES) {
+		if (!most && !*(volatile u64 *)&queued[class % MAX_CLASSES])
 			continue;
 		bpf_for(llc, 0, nr_llcs) {
-			s32 nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, llc));
-
-			queue_ctx(layer, llc)->nr_waiting = nr > 0 ? nr : 0;
-			if (nr <= 0)
+			if (scx_bpf_dsq_nr_queued(DSQ_LAYER(class, llc)) <= 0)
 				continue;
-			hint_layer(layer, llc, now);
-			wake_idle(slot, layer);
-			if (is_full)
-				look_through(slot, layer, llc, now);
+			somebody_waits = true;
+			hint_class(class, llc, now);
+			wake_idle(slot, class % TEMPER_MAX_LAYERS);
+			if (most)
+				look_through(slot, class, llc, now, most);
 		}
 	}
 	return 0;
 }
 
+/* A real-time task that never sleeps: since 7.0 the kernel keeps a twentieth of its cpu for us, so nobody's wait shows it. */
+static __always_inline bool is_hogged(struct cpu_ctx *cctx)
+{
+	if (!cctx->released)
+		cctx->hog_looks = cctx->hog_looks > 2 ? cctx->hog_looks - 2 : 0;
+	else if (cctx->hog_looks < HOG_LOOKS_MAX)
+		cctx->hog_looks++;
+	cctx->hogged = cctx->hog_looks >= HOG_LOOKS || (cctx->hogged && cctx->hog_looks);
+	return cctx->hogged;
+}
+
 static __noinline int service_cpus(u64 now)
 {
-	u32 cpu;
+	u32 cpu, hogged = 0;
 
 	bpf_for(cpu, 0, nr_cpus) {
 		struct cpu_ctx *cctx = cpu_ctx(cpu);
 
+		hogged += is_hogged(cctx);
 		if (cctx->guest_deferred) {
 			cctx->guest_deferred = false;
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
@@ -209,6 +210,29 @@ static __noinline int service_cpus(u64 now)
 		if (cctx->released && cctx->guest_hint_ns)
 			leave_released(cpu, now);
 	}
+	nr_hogged = hogged;
+	return 0;
+}
+
+static __noinline int service_queues(u64 now)
+{
+	u32 slot = active_slot();
+	u64 generation = config_of(slot)->generation;
+	u32 most = ++nr_services % SERVICE_FULL_EVERY ? 0 : LOOK_BATCH;
+
+	/* After a commit everybody is looked at: a task that became Critical may lie deep in Background's queue. */
+	if (generation != looked_generation)
+		most = LOOK_ALL;
+	serviced_ns = now;
+	looked_generation = generation;
+	somebody_waits = false;
+	service_layers(slot, now, most);
+	if (!most)
+		return 0;
+	nr_looks++;
+	service_cpus(now);
+	if (somebody_waits)
+		look_at_shares();
 	return 0;
 }
 
@@ -216,9 +240,7 @@ static __noinline u64 service_quotas(u64 now);
 
 static int service(void *map, int *key, struct service_timer *timer)
 {
-	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns, generation, next_ns;
-	u32 slot = active_slot();
-	bool is_full;
+	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns, next_ns;
 
 	if (*(volatile u32 *)&exit_record.kind)
 		return 0; /* out already; another scheduler may be in */
@@ -229,19 +251,12 @@ static int service(void *map, int *key, struct service_timer *timer)
 		scx_bpf_exit_bstr(TEMPER_EXIT_DEADMAN, why, &none, 0);
 		return 0;
 	}
+	/* A timer's callback runs under this lock anyway, but 6.12's verifier lets it read a layer's mask only so. */
+	bpf_rcu_read_lock();
 	next_ns = service_quotas(now);
-	if (elapsed_ns(now, serviced_ns) < SERVICE_PERIOD_NS - NSEC_PER_MSEC) {
-		bpf_timer_start(&timer->timer, next_ns, 0);
-		return 0;
-	}
-	serviced_ns = now;
-	nr_services++;
-	generation = config_of(slot)->generation;
-	is_full = nr_services % SERVICE_FULL_EVERY == 0 || generation != looked_generation;
-	looked_generation = generation;
-	service_layers(slot, now, is_full);
-	if (is_full)
-		service_cpus(now);
+	if (elapsed_ns(now, serviced_ns) >= SERVICE_PERIOD_NS - NSEC_PER_MSEC)
+		service_queues(now);
+	bpf_rcu_read_unlock();
 	bpf_timer_start(&timer->timer, next_ns, 0);
 	return 0;
 }

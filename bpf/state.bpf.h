@@ -27,27 +27,34 @@ enum {
 	SHORT_SLICE_NS = NSEC_PER_MSEC, /* of guests, of turns, and the least that a long queue shrinks to */
 	/* A task that waited this long, past what the turns give, is moved to a guest queue. */
 	RESCUE_AGE_NS = 1500 * NSEC_PER_MSEC,
-	LOOK_BATCH = 64, /* tasks looked at per queue and look */
+	SHARE_AGE_NS = 2000 * NSEC_PER_MSEC, /* ... who only waits for its own layer: so light a share ends here */
+	LOOK_BATCH = 64,		     /* tasks looked at per queue and look */
+	LOOK_ALL = 16384,		     /* ... in the look that follows a commit */
+	/* A cpu that a higher class had at so many looks (100 ms each) is nobody's home, whatever it leaves us of it. */
+	HOG_LOOKS = 5,
+	HOG_LOOKS_MAX = 10,
 	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
 	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
 	TURN_CHECK_NS = NSEC_PER_MSEC, /* a cpu looks for outranked layers this often */
 	/*
-	 * How far behind or ahead of its queue's clock a task may be queued, in virtual time. Ahead is small: with 64
-	 * tasks queued behind a higher tier, 100 ms made one at nice 19 wait for over ten seconds.
+	 * How far behind its queue's clock a task may be queued, in virtual time; and ahead of it, for each cpu: the
+	 * clock of a layer that gets every cpu goes that fast (shares.bpf.h), so this is a second's wait.
 	 */
 	VTIME_LAG_NS = 100 * NSEC_PER_MSEC,
-	VTIME_AHEAD_NS = 5 * NSEC_PER_MSEC,
+	VTIME_AHEAD_NS = 1000 * NSEC_PER_MSEC,
 	/* A wake-up looks at this many cpus for one to take, and takes one cpu at most once per millisecond. */
 	SEEK_PROBES = 8,
 	PREEMPT_INTERVAL_NS = NSEC_PER_MSEC,
 	RANK_NONE = 255,
+	RANK_IDLE = 254, /* of an idle cgroup: whoever wakes may have its cpu */
 	YIELDS_PER_SLICE = 4,
 	/* A queue is no longer asked once it was empty and nothing was put there for this long. */
 	QUEUE_HINT_NS = NSEC_PER_MSEC,
 	NSEC_PER_SEC = 1000 * NSEC_PER_MSEC,
 	MAX_CHAIN = 8, /* finite ancestors of one cgroup; Kubernetes makes at most four */
 	MAX_PERIODS = 4096,
+	CEILING_PERIOD_NS = 20 * NSEC_PER_MSEC,
 	TICK_NS = 4 * NSEC_PER_MSEC, /* of Debian's kernels: what one task runs at least before its time is taken */
 	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
@@ -55,17 +62,23 @@ enum {
 	PARK_MOST_NS = 1500 * NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
 	MAX_DEPTH = 16,
+	MAX_SHARES = 8192, /* cgroups with a cpu.weight: their number is this machine's, not the plan's */
+	WEIGHT_DEFAULT = 100,
+	PRICE_ONE = 1 << 10,
+	PRICE_MAX = 1 << 24,
+	MAX_CLASSES = 2 * TEMPER_MAX_LAYERS,
 	MAX_SIBLINGS = 8, /* hardware threads of one core: POWER's SMT8 is the most there is */
 	/* Running time and queue time are sampled by different cpus' clocks; more than this is a phantom. */
 	MAX_DELTA_NS = 1000 * NSEC_PER_MSEC,
 };
 
 /*
- * Dispatch queues. One per layer and last-level cache, by virtual time. Per cpu, first in first out: one for guests
+ * Dispatch queues. Two per layer and last-level cache, by virtual time: the second (of class layer + TEMPER_MAX_LAYERS)
+ * is that of idle cgroups, and is served when nothing else is there. Per cpu, first in first out: one for guests
  * (tasks that can run nowhere where their layer may, and tasks that waited past the bound), and one for its own
  * kernel threads that used up a slice. Made once, never destroyed.
  */
-#define DSQ_LAYER(layer, llc) (0x10000ULL + (layer) * TEMPER_MAX_LLCS + (llc))
+#define DSQ_LAYER(class, llc) (0x10000ULL + (class) * TEMPER_MAX_LLCS + (llc))
 #define DSQ_GUEST(cpu) (0x20000ULL + (cpu))
 #define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
 #define DSQ_PARK(quota) (0x40000ULL + (quota)) /* tasks whose cgroup has used up its cpu.max */
@@ -89,40 +102,48 @@ struct cpu_ctx {
 	u8 exclusive;	     /* the running task's core is its layer's alone */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
 	u8 released;	     /* a higher class (real-time, deadline) has it */
+	u8 hog_looks;	     /* how often it was found released of late */
+	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
 	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */
 } __attribute__((aligned(64)));
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
+u32 nr_hogged;
 
 /*
- * A layer's queue at one cache. vtime: the furthest any task got; racing writers may lose an advance, which the next
- * makes up. hint_ns: when a task was last put there. nr_waiting: how many the service timer counted last.
+ * A class's queue at one cache. vtime: the furthest any task got; racing writers may lose an advance, which the next
+ * makes up. hint_ns: when a task was last put there.
  */
 struct queue_ctx {
 	u64 vtime;
 	u64 hint_ns;
-	u32 nr_waiting;
 } __attribute__((aligned(64)));
 
-struct queue_ctx queue_ctxs[TEMPER_MAX_LAYERS * TEMPER_MAX_LLCS];
+struct queue_ctx queue_ctxs[MAX_CLASSES * TEMPER_MAX_LLCS];
 
-/* By layer. queued: bit c, its queue at cache c may hold a task. served_ns: when a cpu last took one of its tasks. */
-u64 queued[TEMPER_MAX_LAYERS] __attribute__((aligned(64)));
-u64 served_ns[TEMPER_MAX_LAYERS] __attribute__((aligned(64)));
+/* By class. queued: bit c, its queue at cache c may hold a task. served_ns: when a cpu last took one of its tasks. */
+u64 queued[MAX_CLASSES] __attribute__((aligned(64)));
+u64 served_ns[MAX_CLASSES] __attribute__((aligned(64)));
+u32 any_idle_class; /* an idle cgroup's task was ever queued: dispatch asks their queues too */
 
 /* Written by the scheduler only. `generation` and `cgroup_id` say what `layer` was resolved from. */
 struct task_ctx {
 	u64 generation;
 	u64 cgroup_id;
-	u64 queued_ns;	      /* since when it waits; 0 while it runs or sleeps */
-	u64 run_base_ns;      /* sum_exec_runtime at the last look */
-	u64 quota_generation; /* by which `chain` was resolved */
+	u64 queued_ns;	       /* since when it waits; 0 while it runs or sleeps */
+	u64 run_base_ns;       /* sum_exec_runtime at the last look */
+	u64 cgroup_generation; /* by which `chain`, `share` and `idle` were resolved */
 	u16 chain[MAX_CHAIN];
+	u32 share;
+	u32 new_share; /* what resolve() found */
+	u32 price;     /* of a nanosecond, when it last ran */
+	u32 competing; /* the weight with which it is counted in its share; 0 while it isn't */
 	u8 nr_chain;
 	u8 layer;
 	u8 llc;	  /* whose queue's clock its vtime is of */
 	u8 guest; /* queued, or running, as a guest */
+	u8 idle;  /* of an idle cgroup */
 };
 
 struct {
@@ -134,9 +155,9 @@ struct {
 
 #define QUOTA_MAX_US (1ULL << 44) /* above what the kernel takes for a quota; `max` is all ones */
 
-u64 quota_generation = 1; /* which cgroups have a finite cpu.max */
-u64 park_ns;		  /* when a task was last parked */
-u64 quotas_refused;	  /* cgroups that found no free bucket */
+u64 cgroup_generation = 1; /* which cgroups have a finite cpu.max, and which are idle */
+u64 park_ns;		   /* when a task was last parked */
+u64 quotas_refused;	   /* cgroups that found no free bucket */
 u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
 s64 unpark_room; /* a global, so the verifier need not follow it through the loop */
 
@@ -148,6 +169,41 @@ struct {
 	__type(key, u64);
 	__type(value, u32);
 } quota_of SEC(".maps");
+
+/* A cgroup's cpu.weight, and what its tasks pay for it (shares.bpf.h). Index 0 is nobody's. */
+struct share {
+	u64 cgroup_id;	     /* 0: free */
+	u32 tasks_weight;    /* of its runnable tasks */
+	u32 children_weight; /* of its children with tasks in the same layer, at the last look */
+	u32 price;	     /* of its whole share, at the last look */
+	u32 weight;
+	u32 parent;
+	u8 layer; /* of its own tasks */
+	u8 idle;
+	u8 ran; /* since the last look */
+};
+
+struct share shares[MAX_SHARES];
+
+/* What a look gathers. active: by layer, there are tasks in or below it. */
+struct share_look {
+	u32 active;
+	u32 children_weight[TEMPER_MAX_LAYERS];
+};
+
+struct share_look share_looks[MAX_SHARES];
+u32 nr_shares = 1; /* the highest index that was ever taken, plus one */
+u32 last_share;
+u64 shares_refused;
+
+/* Cgroup id -> the index of its share. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_SHARES);
+	__type(key, u64);
+	__type(value, u32);
+} share_of SEC(".maps");
 
 /* Mapped cgroups of one generation: cgroup id -> layer id. Filled by the engine while the slot is idle. */
 struct cgroup_map {
@@ -259,9 +315,15 @@ static __always_inline s32 next_sibling(s32 cpu)
 			break;                                \
 		else
 
-static __always_inline struct queue_ctx *queue_ctx(u32 layer, u32 llc)
+static __always_inline struct queue_ctx *queue_ctx(u32 class, u32 llc)
 {
-	return &queue_ctxs[(layer % TEMPER_MAX_LAYERS) * TEMPER_MAX_LLCS + llc % TEMPER_MAX_LLCS];
+	return &queue_ctxs[(class % MAX_CLASSES) * TEMPER_MAX_LLCS + llc % TEMPER_MAX_LLCS];
+}
+
+/* Which of its layer's queues are a task's. */
+static __always_inline u32 class_of(const struct task_ctx *tctx)
+{
+	return tctx->layer + (tctx->idle ? TEMPER_MAX_LAYERS : 0);
 }
 
 static __always_inline struct temper_layer *layer_of(struct temper_config *config, u32 layer)

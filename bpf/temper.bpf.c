@@ -26,9 +26,8 @@
  *
  * With hardware threads, a whole idle core comes before a busy one, and the core of a running exclusive thread serves
  * its layer alone, but for the guests' stated share. A layer queues by last-level cache; a cpu serves its own cache's
- * queue first and then any other. A cgroup's cpu.max holds (quota.bpf.h).
- *
- * What it does not do yet: cgroup weights.
+ * queue first and then any other. What cgroups promise holds: cpu.max (quota.bpf.h), cpu.weight and cpu.idle
+ * (shares.bpf.h).
  *
  * Unbound kernel threads and our own two processes belong to the system layer: rank 0, never on a confined
  * cpu. Per-cpu kernel threads bypass all of this: they run on their cpu, first.
@@ -40,12 +39,13 @@
 #include "temper_abi.h"
 #include "compat.h"
 #include "state.bpf.h"
-#include "commit.bpf.h"
+#include "shares.bpf.h"
 #include "classify.bpf.h"
 #include "queues.bpf.h"
 #include "place.bpf.h"
 #include "service.bpf.h"
 #include "quota.bpf.h"
+#include "commit.bpf.h"
 #include "dump.bpf.h"
 
 char _license[] SEC("license") = "GPL";
@@ -71,6 +71,7 @@ s32 BPF_STRUCT_OPS(temper_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 		s->nr_direct++;
 	}
 	tctx->guest = false;
+	compete(p, tctx);
 	tctx->queued_ns = clock_ns();
 	place_vtime(p, tctx, queue_llc(config_of(slot), tctx->layer, cpu));
 	dsq_insert(p, DSQ_LOCAL, layer_slice(slot, tctx->layer), 0);
@@ -99,20 +100,21 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 	if (enq_flags & ENQ_WAKEUP) {
 		count(tctx->layer, nr_wakes);
 	} else if ((empty = throttled_by(p, tctx, now)) >= 0) {
-		park(p, empty, now);
+		park(p, tctx, empty, now);
 		return;
 	}
+	compete(p, tctx);
 	if (!has_home(p, slot, tctx->layer)) {
-		enqueue_guest(p, tctx, task_cpu, now);
+		enqueue_guest(p, tctx, guest_cpu(p, task_cpu), now);
 		return;
 	}
 	enqueue_layer(p, tctx, slot, task_cpu, now);
 
 	/*
-	 * Look for an idle cpu where select_cpu did not; else any one that has gone idle meanwhile. The kick acts after
-	 * the insert, which takes effect when this returns.
+	 * Look for an idle cpu where select_cpu did not, and for the best one where cpus share cores; else any one that
+	 * has gone idle meanwhile. The kick acts after the insert, which takes effect when this returns.
 	 */
-	if ((enq_flags & ENQ_WAKEUP) && !enq_cpu_selected(p, enq_flags))
+	if (has_siblings(task_cpu) || ((enq_flags & ENQ_WAKEUP) && !enq_cpu_selected(p, enq_flags)))
 		cpu = find_idle(p, slot, tctx->layer, task_cpu);
 	else
 		cpu = pick_idle_any(p, slot, tctx->layer);
@@ -146,9 +148,9 @@ static __always_inline bool serve_turn(struct temper_config *config, s32 cpu, st
 		if (!may_use(config, cpu, layer))
 			continue;
 		nr = nr_waiting(layer, llc);
-		if (nr <= 0 || elapsed_ns(now, served_ns[layer % TEMPER_MAX_LAYERS]) < TURN_NS / (u32)nr)
+		if (nr <= 0 || elapsed_ns(now, served_ns[layer % MAX_CLASSES]) < TURN_NS / (u32)nr)
 			continue;
-		if (serve_layer(layer, llc, now)) {
+		if (serve_class(layer, llc, now)) {
 			cctx->turn_of = layer + 1;
 			return true;
 		}
@@ -166,7 +168,10 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 	if (delta_ns > MAX_DELTA_NS)
 		delta_ns = MAX_DELTA_NS;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
-	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * 100 / (p->scx.weight ?: 1));
+	tctx->price = price(p, tctx);
+	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * tctx->price / PRICE_ONE);
+	if (!share_at(tctx->share)->ran)
+		share_at(tctx->share)->ran = true;
 	if (tctx->nr_chain)
 		spend(tctx, delta_ns);
 	if (s)
@@ -185,19 +190,17 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 }
 
 /* Nobody else wants this cpu: let the task go on, unless it has another place to be. */
-static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, struct cpu_ctx *cctx, u64 now)
+static __always_inline void go_on(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
 {
-	struct task_ctx *tctx = task_ctx(p);
-
 	if (is_percpu_kthread(p)) {
 		task_set_slice(p, SHORT_SLICE_NS);
 		return;
 	}
 	if (!tctx)
 		return;
-	charge(p, tctx, cctx, cpu);
 	classify(p, tctx, slot);
-	if (throttled_by(p, tctx, now) >= 0)
+	/* Queued anew, it goes to the idle core: two hot threads don't stay on one. */
+	if (throttled_by(p, tctx, now) >= 0 || has_better_core(p, slot, tctx->layer, cpu))
 		return;
 	if (may_use(config_of(slot), cpu, tctx->layer))
 		task_set_slice(p, layer_slice(slot, tctx->layer));
@@ -205,12 +208,51 @@ static __always_inline void go_on(struct task_struct *p, u32 slot, s32 cpu, stru
 		task_set_slice(p, SHORT_SLICE_NS);
 }
 
+/*
+ * By rank. first: the class of layer 0, which says whether of idle cgroups. behind: the class of the task that ran until
+ * now, if its queue's clock is past it: its like come after it, though they wait. (It would be queued only when they
+ * were asked, and a lone thread with a large share would wait for a cpu at the end of each slice.)
+ */
+static __always_inline bool serve_ranks(struct temper_config *config, s32 cpu, u32 first, u32 behind, u64 now)
+{
+	u32 llc = llc_of(cpu), i;
+
+	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
+		u32 layer = config->order[i % TEMPER_MAX_LAYERS];
+
+		if (i >= config->nr_layers)
+			break;
+		if (first + layer == behind)
+			return false;
+		if (may_use(config, cpu, layer) && serve_class(first + layer, llc, now))
+			return true;
+	}
+	return false;
+}
+
+/* The class of a task that ran until now, may go on, and is behind its queue's clock all the same; else MAX_CLASSES. */
+static __always_inline u32 class_if_behind(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
+{
+	u32 class = class_of(tctx);
+
+	if (!tctx->share || (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) <= 0)
+		return MAX_CLASSES;
+	classify(p, tctx, slot);
+	if (class_of(tctx) != class || !may_use(config_of(slot), cpu, tctx->layer) || throttled_by(p, tctx, now) >= 0 ||
+	    has_better_core(p, slot, tctx->layer, cpu))
+		return MAX_CLASSES;
+	return class;
+}
+
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
-	u32 slot = active_slot(), llc = llc_of(cpu), i;
+	u32 slot = active_slot();
 	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool goes_on = prev && (prev->scx.flags & TASK_QUEUED);
+	bool goes_on = prev && (prev->scx.flags & TASK_QUEUED), idles = false;
+	struct task_ctx *tctx = NULL;
+	u32 behind = MAX_CLASSES;
+	bool hurry = cctx->hurry;
 	u64 now = clock_ns();
 
 	cctx->hurry = 0;
@@ -220,17 +262,20 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (serve_turn(config, cpu, cctx, now))
 		return;
-	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
-		u32 layer = config->order[i % TEMPER_MAX_LAYERS];
-
-		if (i >= config->nr_layers)
-			break;
-		if (may_use(config, cpu, layer) && serve_layer(layer, llc, now))
-			return;
+	if (goes_on) {
+		tctx = task_ctx(prev);
+		if (tctx) {
+			charge(prev, tctx, cctx, cpu);
+			idles = tctx->idle;
+			if (!cctx->guest && !hurry)
+				behind = class_if_behind(prev, tctx, slot, cpu, now);
+		}
 	}
+	if (serve_ranks(config, cpu, 0, behind, now))
+		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
-	if (goes_on && !cctx->guest) {
-		go_on(prev, slot, cpu, cctx, now);
+	if (goes_on && !cctx->guest && !idles) {
+		go_on(prev, tctx, slot, cpu, now);
 		if (prev->scx.slice)
 			return;
 	}
@@ -240,8 +285,10 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
 		return;
-	if (goes_on && cctx->guest)
-		go_on(prev, slot, cpu, cctx, now);
+	if (any_idle_class && serve_ranks(config, cpu, TEMPER_MAX_LAYERS, behind, now))
+		return;
+	if (goes_on && (cctx->guest || idles))
+		go_on(prev, tctx, slot, cpu, now);
 }
 
 /* ---- what ran, and for how long ---- */
@@ -305,10 +352,10 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		return;
 	layer = layer_of(config, tctx->layer);
 	cctx->layer = tctx->layer;
-	cctx->preempts = layer->preempts;
+	cctx->preempts = layer->preempts && !tctx->idle;
 	cctx->guest = tctx->guest;
 	/* Per-cpu kernel threads can't be put elsewhere: never a victim, and no reason to clear a core. */
-	cctx->rank = is_percpu_kthread(p) ? 0 : layer->rank;
+	cctx->rank = is_percpu_kthread(p) ? 0 : tctx->idle ? RANK_IDLE : layer->rank;
 	if (layer->exclusive && has_siblings(cpu)) {
 		cctx->exclusive = !tctx->guest;
 		if (cctx->exclusive)
@@ -329,7 +376,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);
 	}
-	queue = queue_ctx(tctx->layer, tctx->llc);
+	queue = queue_ctx(class_of(tctx), tctx->llc);
 	if ((s64)(p->scx.dsq_vtime - queue->vtime) > 0)
 		queue->vtime = p->scx.dsq_vtime;
 }
@@ -341,10 +388,25 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 
 	cctx->rank = RANK_NONE;
-	if (tctx)
+	if (tctx) {
 		charge(p, tctx, cctx, cpu);
+		if (!runnable)
+			stop_competing(tctx);
+	}
 	cctx->guest = false;
 	cctx->exclusive = false;
+}
+
+/* Does a task wait that may run here, and is of no idle cgroup? By the hints, which may be late. */
+static __always_inline bool somebody_queued(s32 cpu)
+{
+	struct temper_config *config = config_of(active_slot());
+	u32 layer;
+
+	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
+		if (may_use(config, cpu, layer) && *(volatile u64 *)&queued[layer % MAX_CLASSES])
+			return true;
+	return false;
 }
 
 /* Somebody waits who can run nowhere else: whoever is not above him ends, having had a short slice. */
@@ -359,6 +421,8 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 		if (throttled_by(p, tctx, clock_ns()) >= 0)
 			task_set_slice(p, 0);
 	}
+	if (cctx->rank == RANK_IDLE && somebody_queued(cpu))
+		task_set_slice(p, 0);
 	if (!cctx->hurry || cctx->rank < cctx->hurry - 1)
 		return;
 	if (tctx && p->se.sum_exec_runtime - tctx->run_base_ns >= SHORT_SLICE_NS)
@@ -397,10 +461,33 @@ void BPF_STRUCT_OPS(temper_cpu_acquire, s32 cpu, struct scx_cpu_acquire_args *ar
 	cpu_ctx(cpu)->released = false;
 }
 
-/* ---- cpu.max ---- */
+/* A change of nice. */
+void BPF_STRUCT_OPS(temper_set_weight, struct task_struct *p, u32 weight)
+{
+	struct task_ctx *tctx = task_ctx(p);
+
+	if (!tctx || !tctx->competing)
+		return;
+	stop_competing(tctx);
+	compete(p, tctx);
+}
+
+/* It exits, or another class has it from now on. */
+void BPF_STRUCT_OPS(temper_disable, struct task_struct *p)
+{
+	struct task_ctx *tctx = task_ctx(p);
+
+	if (tctx)
+		stop_competing(tctx);
+}
+
+/* ---- cgroups ---- */
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_init, struct cgroup *cgrp, struct scx_cgroup_init_args *args)
 {
+	bool idle = bpf_core_field_exists(args->sched_idle) && args->sched_idle;
+
+	add_share(cgrp->kn->id, ancestor_id(cgrp, 1), args->weight, idle);
 	if (bpf_core_field_exists(args->bw_quota_us))
 		set_quota(cgrp->kn->id, args->bw_period_us, args->bw_quota_us, args->bw_burst_us);
 	return 0;
@@ -409,6 +496,17 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_init, struct cgroup *cgrp, struct scx
 void BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_exit, struct cgroup *cgrp)
 {
 	set_quota(cgrp->kn->id, 0, ~0ULL, 0);
+	remove_share(cgrp->kn->id);
+}
+
+void BPF_STRUCT_OPS(temper_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
+{
+	set_weight(cgrp->kn->id, weight);
+}
+
+void BPF_STRUCT_OPS(temper_cgroup_set_idle, struct cgroup *cgrp, bool idle)
+{
+	set_idle(cgrp->kn->id, idle);
 }
 
 void BPF_STRUCT_OPS(temper_cgroup_set_bandwidth, struct cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us)
@@ -430,7 +528,7 @@ static __always_inline s32 create_queues(void)
 	u32 i;
 	s32 err;
 
-	bpf_for(i, 0, TEMPER_MAX_LAYERS * TEMPER_MAX_LLCS) {
+	bpf_for(i, 0, MAX_CLASSES * TEMPER_MAX_LLCS) {
 		if (i % TEMPER_MAX_LLCS >= nr_llcs)
 			continue;
 		err = scx_bpf_create_dsq(DSQ_LAYER(i / TEMPER_MAX_LLCS, i % TEMPER_MAX_LLCS), -1);
@@ -552,7 +650,11 @@ struct sched_ext_ops temper_ops = {
 	.dump_task = (void *)temper_dump_task,
 	.cgroup_init = (void *)temper_cgroup_init,
 	.cgroup_exit = (void *)temper_cgroup_exit,
+	.cgroup_set_weight = (void *)temper_cgroup_set_weight,
+	.cgroup_set_idle = (void *)temper_cgroup_set_idle,
 	.cgroup_set_bandwidth = (void *)temper_cgroup_set_bandwidth,
+	.set_weight = (void *)temper_set_weight,
+	.disable = (void *)temper_disable,
 	.init_task = (void *)temper_init_task,
 	.init = (void *)temper_init,
 	.exit = (void *)temper_exit,

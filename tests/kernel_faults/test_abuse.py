@@ -10,7 +10,7 @@ from tests.kernel.harness import cgroups, load, workloads
 
 from temper.plan.waits import percentile_us, waits_since
 
-ABUSE_S = float(os.environ.get("TEMPER_ABUSE_S", "20"))
+ABUSE_S = float(os.environ.get("TEMPER_ABUSE_S", "10"))
 # Those that the test bed's guest offers, and that need no rights.
 STRESSORS = {
     "test-n": "affinity clone cyclic eventfd exec flipflop fork futex hrtimers kill mq msg nanosleep",

@@ -17,11 +17,6 @@ CLOSE = 0.01
 TICK_S = 0.004
 
 
-def used_s(cgroup):
-    """Seconds of cpu that its tasks have had; the kernel counts them whoever schedules."""
-    return int((cgroup / "cpu.stat").read_text().split()[1]) / 1e6
-
-
 def limit(name, quota_us, period_us=100_000):
     """A cgroup with a cpu.max; None means no limit."""
     cgroup = cgroups.make(name)
@@ -35,9 +30,9 @@ def limit(name, quota_us, period_us=100_000):
 
 def cpus_used(cgroup, window_s):
     """How many cpus its tasks had, over a window."""
-    began, before = time.monotonic(), used_s(cgroup)
+    began, before = time.monotonic(), cgroups.used_s(cgroup)
     time.sleep(window_s)
-    return (used_s(cgroup) - before) / (time.monotonic() - began)
+    return (cgroups.used_s(cgroup) - before) / (time.monotonic() - began)
 
 
 @pytest.fixture
@@ -61,7 +56,7 @@ def test_what_is_asked_for_is_what_is_used(attached, measured, quota_us, period_
     with kernel.Watch() as watch:
         used = cpus_used(cgroup, WINDOW_S)
     wanted = min(quota_us / period_us, threads, CPUS)
-    measured(f"{quota_us} us in {period_us}, {threads} threads: used of what was asked for", used / wanted)
+    measured(f"{quota_us} us in {period_us}, {threads} threads: used of what was asked for", f"{used / wanted:.3f}")
     assert watch.states == ["enabled"]
     assert abs(used - wanted) <= CLOSE * wanted + 2 * CPUS * TICK_S / WINDOW_S
 
@@ -72,10 +67,10 @@ def test_the_tightest_ancestor_counts(attached):
     for child in children:
         load.spinners(child, 2)
     time.sleep(0.2)
-    before = [used_s(child) for child in children]
+    before = [cgroups.used_s(child) for child in children]
     assert cpus_used(parent, 4.0) == pytest.approx(0.25, abs=0.02)
     for child, had, most in zip(children, before, (0.2, 0.2, 0.25), strict=True):
-        assert 0 < used_s(child) - had <= 4.3 * most
+        assert 0 < cgroups.used_s(child) - had <= 4.3 * most
 
 
 def test_an_edit_counts_at_once(attached):

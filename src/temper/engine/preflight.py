@@ -155,15 +155,16 @@ def kernel_type_checks() -> Iterator[Check]:
         types.close()
 
 
-def kernel_names(identifier: str) -> bool:
-    """Does any type, member or value of the kernel's bear this name?
+def kernel_names(*identifiers: str) -> frozenset[str]:
+    """Which of these names does any type, member or value of the kernel's bear?
 
     A look at its BTF's strings, which costs a hundredth of having the types parsed.
     """
-    with KERNEL_BTF.open("rb", buffering=0) as types:
+    with KERNEL_BTF.open("rb") as types:
         header = BTF_HEADER.unpack(types.read(BTF_HEADER.size))
         types.seek(header[3] + header[6])  # hdr_len + str_off
-        return f"\0{identifier}\0".encode() in types.read(header[7])
+        strings = types.read(header[7])  # buffered: the kernel gives a page of a sysfs file at a time
+    return frozenset(name for name in identifiers if f"\0{name}\0".encode() in strings)
 
 
 def require(checks: Iterator[Check]) -> None:

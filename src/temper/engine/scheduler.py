@@ -24,10 +24,13 @@ MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
 # Flags of sched_ext_ops (the kernel's enum scx_ops_flags; a released flag never changes its value). Only those
 # that the running kernel knows may be set; each with what it buys.
 #   ENQ_LAST: a task that may not stay on its cpu goes back through enqueue instead of being kept there.
-#   ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier instead of running first.
+#   SCX_OPS_ENQ_MIGRATION_DISABLED: tasks that can't move just now keep their tier instead of running first.
+#   SCX_OPS_HAS_CGROUP_WEIGHT: until 7.0 the kernel warns of a scheduler that is given cpu.weight and lacks this.
 # Not ENQ_EXITING: the kernel then runs exiting tasks at once, and none is ever left waiting in a queue of ours.
 ENQ_LAST = 1 << 1  # in every kernel with sched_ext
-ENQ_MIGRATION_DISABLED = 1 << 4
+OPTIONAL_FLAGS = {"SCX_OPS_ENQ_MIGRATION_DISABLED": 1 << 4, "SCX_OPS_HAS_CGROUP_WEIGHT": 1 << 16}
+# Operations that older kernels don't call: cpu.max since 6.17, cpu.idle since 6.19.
+OPTIONAL_MEMBERS = frozenset({"cgroup_set_bandwidth", "cgroup_set_idle"})
 
 REJECTIONS = {
     "TEMPER_COMMIT_SLOT_BUSY": "slot {} is in force",
@@ -109,9 +112,10 @@ class Scheduler:
         own = libbpf.Btf(self._library, self._library.bpf_object__btf(self._object), owned=False)
         offsets = own.members("sched_ext_ops")
         base = ffi.cast("char *", self._initial_value("temper_ops")[0])
-        flags = ENQ_LAST
-        if preflight.kernel_names("SCX_OPS_ENQ_MIGRATION_DISABLED"):
-            flags |= ENQ_MIGRATION_DISABLED
+        known = preflight.kernel_names(*OPTIONAL_FLAGS, *OPTIONAL_MEMBERS)
+        flags = ENQ_LAST | sum(OPTIONAL_FLAGS[name] for name in known & OPTIONAL_FLAGS.keys())
+        for member in OPTIONAL_MEMBERS - known:
+            ffi.cast("void **", base + offsets[member])[0] = ffi.NULL
         ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
         ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = self._hotplug_seq
 

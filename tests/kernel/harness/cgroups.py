@@ -22,6 +22,11 @@ def procs(cgroup):
     return [int(pid) for pid in (cgroup / "cgroup.procs").read_text().split()]
 
 
+def used_s(cgroup):
+    """Seconds of cpu that its tasks have had; the kernel counts them whoever schedules."""
+    return int((cgroup / "cpu.stat").read_text().split()[1]) / 1e6
+
+
 def remove_all():
     """Kill whatever runs in the tests' cgroups, then remove them, the deepest first."""
     for top in ROOT.glob("test-*"):
