@@ -39,6 +39,7 @@
 #include <bpf/bpf_tracing.h>
 #include "temper_abi.h"
 #include "compat.h"
+#include "bucket.h"
 #include "state.bpf.h"
 #include "commit.bpf.h"
 #include "classify.bpf.h"
