@@ -200,7 +200,7 @@ int temper_commit(struct temper_commit *commit)
 	control.generation = config->generation;
 	__sync_lock_test_and_set(&control.active_slot, slot);
 	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
-		set_ceiling(layer, config->layers[layer].ceiling_millicpu, started_ns);
+		set_ceiling(layer, config->layers[layer].ceiling_millicpu, clock_ns());
 	commit->nr_kicked = kick_changed(old_slot, slot);
 	commit->error = TEMPER_COMMIT_OK;
 	commit->elapsed_ns = bpf_ktime_get_ns() - started_ns;

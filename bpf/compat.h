@@ -145,7 +145,10 @@ static __always_inline void reenqueue_local(void)
 		scx_bpf_reenqueue_local___old();
 }
 
-/* The runqueue's clock, already read, since 6.14. Not monotonic from one cpu to another: see elapsed_ns(). */
+/*
+ * The runqueue's clock, already read, since 6.14. Not monotonic from one cpu to another: see elapsed_ns(). Nor is it
+ * CLOCK_MONOTONIC, which NTP slews away from it by seconds in a day: never compare the two.
+ */
 u64 scx_bpf_now(void) __ksym_weak;
 
 static __always_inline u64 clock_ns(void)

@@ -5,8 +5,7 @@
  * A cgroup with a finite quota has a bucket. Each task knows the buckets of its cgroup's ancestors, at most
  * MAX_CHAIN; a cgroup without a finite ancestor costs nothing. Time that a task ran is taken from each of its buckets
  * at the tick and when it stops; a task that is queued again while one of them is empty is parked until that is
- * refilled. The rule is the kernel's own (kernel/sched/fair.c): at each period's end a bucket gains its quota, up to
- * quota + burst, and what was overrun (a tick on each cpu, at most) is owed to the next period.
+ * refilled. What a bucket gains, holds and owes is bucket.h's.
  *
  * Parked tasks lie in queues of the kernel's, one for each bucket, so whatever happens to them (exit, a new affinity,
  * a move to another cgroup) the kernel finds them; nothing is in our custody.
@@ -18,6 +17,9 @@
  */
 #ifndef TEMPER_QUOTA_BPF_H
 #define TEMPER_QUOTA_BPF_H
+
+/* What can be overrun at once: each cpu runs a task of the cgroup until its tick. */
+#define OVERRUN_NS ((u64)nr_cpus * TICK_NS)
 
 /* Its queue may hold tasks: the service timer looks after it from now on. */
 static __always_inline void watch_bucket(u32 index, u64 now)
@@ -42,13 +44,15 @@ static __noinline s32 take_bucket(u64 cgroup_id)
 	return -1;
 }
 
-/* The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`. */
+/*
+ * The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`; one that is more than every cpu can
+ * use is as good as that one, and a figure that no sum overflows with.
+ */
 static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us, u64 burst_us)
 {
 	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id), index;
+	u64 period_ns = period_us * NSEC_PER_USEC, burst_ns = burst_us * NSEC_PER_USEC, quota_ns, now = clock_ns();
 	bool finite = quota_us < QUOTA_MAX_US && period_us;
-	struct temper_quota *q;
-	s64 cap;
 	s32 taken;
 
 	if (!finite) {
@@ -56,37 +60,28 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 			return;
 		/* Its queue may still hold tasks: the timer lets them out, then gives the bucket back. */
 		quotas[*known % TEMPER_MAX_QUOTAS].quota_ns = 0;
-		watch_bucket(*known, bpf_ktime_get_ns());
+		watch_bucket(*known, now);
 		bpf_map_delete_elem(&quota_of, &cgroup_id);
 		__sync_fetch_and_add(&cgroup_generation, 1);
 		return;
 	}
+	quota_ns = quota_us * NSEC_PER_USEC;
+	if (quota_ns > period_ns * TEMPER_MAX_CPUS)
+		quota_ns = period_ns * TEMPER_MAX_CPUS;
 	if (known) {
-		q = &quotas[*known % TEMPER_MAX_QUOTAS];
-	} else {
-		taken = take_bucket(cgroup_id);
-		if (taken < 0)
-			return;
-		index = taken;
-		q = &quotas[index % TEMPER_MAX_QUOTAS];
-		q->tokens_ns = quota_us * NSEC_PER_USEC;
-		q->next_refill_ns = bpf_ktime_get_ns() + period_us * NSEC_PER_USEC;
-		q->nr_periods = q->nr_throttled = q->throttled_ns = q->throttled_since_ns = 0;
-		q->smooth_periods = 0;
+		bucket_edit(&quotas[*known % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now, OVERRUN_NS);
+		return;
 	}
-	q->period_ns = period_us * NSEC_PER_USEC;
-	q->quota_ns = quota_us * NSEC_PER_USEC;
-	q->burst_ns = burst_us * NSEC_PER_USEC;
-	cap = q->quota_ns + q->burst_ns;
-	if (q->tokens_ns > cap)
-		q->tokens_ns = cap;
-	if (!known) {
-		bpf_map_update_elem(&quota_of, &cgroup_id, &index, 0);
-		__sync_fetch_and_add(&cgroup_generation, 1);
-	}
+	taken = take_bucket(cgroup_id);
+	if (taken < 0)
+		return;
+	index = taken;
+	bucket_init(&quotas[index % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now);
+	bpf_map_update_elem(&quota_of, &cgroup_id, &index, 0);
+	__sync_fetch_and_add(&cgroup_generation, 1);
 }
 
-/* A layer's ceiling is the bucket at its id: a quota of CEILING_PERIOD_NS. */
+/* A layer's ceiling is the bucket at its id: a quota of CEILING_PERIOD_NS. What it had it lets go, when it ends. */
 static __always_inline void set_ceiling(u32 layer, u32 millicpu, u64 now)
 {
 	struct temper_quota *q = &quotas[layer % TEMPER_MAX_LAYERS];
@@ -94,70 +89,22 @@ static __always_inline void set_ceiling(u32 layer, u32 millicpu, u64 now)
 
 	if (q->quota_ns == quota_ns)
 		return;
-	if (!q->quota_ns) {
-		q->period_ns = CEILING_PERIOD_NS;
-		q->next_refill_ns = now + CEILING_PERIOD_NS;
-		q->tokens_ns = quota_ns;
-	}
-	q->quota_ns = quota_ns;
+	if (q->quota_ns)
+		bucket_edit(q, CEILING_PERIOD_NS, quota_ns, 0, now, OVERRUN_NS);
+	else
+		bucket_init(q, CEILING_PERIOD_NS, quota_ns, 0, now);
 	watch_bucket(layer, now);
-}
-
-/* Give it what the periods that have ended since bring: the kernel's rule, and what is owed is at most a second's. */
-static __always_inline void refill(struct temper_quota *q, u64 now)
-{
-	u64 next = *(volatile u64 *)&q->next_refill_ns, period_ns = q->period_ns, n;
-	s64 cap, tokens, excess, least;
-
-	if (now < next || !period_ns)
-		return;
-	n = (now - next) / period_ns + 1;
-	if (__sync_val_compare_and_swap(&q->next_refill_ns, next, next + n * period_ns) != next)
-		return; /* another cpu does it */
-	__sync_fetch_and_add(&q->nr_periods, n);
-	cap = q->quota_ns + q->burst_ns;
-	least = -(s64)(period_ns < NSEC_PER_SEC ? q->quota_ns * (NSEC_PER_SEC / period_ns) : q->quota_ns);
-	tokens = *(volatile s64 *)&q->tokens_ns;
-	if (tokens < least) {
-		__sync_fetch_and_add(&q->tokens_ns, least - tokens);
-		tokens = least;
-	}
-	/* More than this many periods fill any bucket, whatever it owes. */
-	if (n > MAX_PERIODS)
-		n = MAX_PERIODS;
-	excess = tokens + (s64)(n * q->quota_ns) - cap;
-	__sync_fetch_and_add(&q->tokens_ns, (s64)(n * q->quota_ns) - (excess > 0 ? excess : 0));
 }
 
 /* The first of its buckets that is empty, or -1. */
 static __always_inline s32 empty_bucket(struct task_ctx *tctx, u64 now)
 {
-	u32 i;
-
-	bpf_for(i, 0, MAX_CHAIN) {
-		u32 index = tctx->chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS;
-		struct temper_quota *q = &quotas[index];
-
-		if (i >= tctx->nr_chain)
-			break;
-		if (!q->quota_ns)
-			continue;
-		refill(q, now);
-		if (*(volatile s64 *)&q->tokens_ns <= 0)
-			return index;
-	}
-	return -1;
+	return chain_empty(quotas, tctx->chain, tctx->nr_chain, now, OVERRUN_NS);
 }
 
 static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 {
-	u32 i;
-
-	bpf_for(i, 0, MAX_CHAIN) {
-		if (i >= tctx->nr_chain)
-			break;
-		__sync_fetch_and_sub(&quotas[tctx->chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS].tokens_ns, (s64)delta_ns);
-	}
+	chain_spend(quotas, tctx->chain, tctx->nr_chain, delta_ns);
 }
 
 static __always_inline bool is_killed(const struct task_struct *p)
@@ -210,7 +157,7 @@ static __always_inline void let_out(struct bpf_iter_scx_dsq *it, struct task_str
 
 	if (!tctx)
 		return;
-	if (unpark_room <= 0 && !is_called(p) && elapsed_ns(now, tctx->queued_ns) <= PARK_MOST_NS)
+	if (!leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns)))
 		return;
 	classify(p, tctx, slot);
 	rehome(it, found, p, tctx, slot, now);
@@ -227,8 +174,8 @@ static __noinline s32 unpark(u32 index, u64 now)
 	u32 slot = active_slot();
 
 	if (q->quota_ns)
-		refill(q, now);
-	unpark_room = q->quota_ns ? *(volatile s64 *)&q->tokens_ns : (s64)TURN_NS * LOOK_BATCH;
+		bucket_refill(q, now, OVERRUN_NS);
+	unpark_room = q->quota_ns ? bucket_tokens(q) : (s64)TURN_NS * LOOK_BATCH;
 	for_each_queued(DSQ_PARK(index), 0, LOOK_BATCH, let_out, slot, now);
 	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
 }

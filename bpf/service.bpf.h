@@ -240,11 +240,12 @@ static __noinline u64 service_quotas(u64 now);
 
 static int service(void *map, int *key, struct service_timer *timer)
 {
-	u64 now = bpf_ktime_get_ns(), beat_ns = *(volatile u64 *)&control.beat_ns, next_ns;
+	u64 beat_ns = *(volatile u64 *)&control.beat_ns, monotonic_ns = bpf_ktime_get_ns(), next_ns;
+	u64 now = clock_ns(); /* what tasks wait since, and buckets are refilled by */
 
 	if (*(volatile u32 *)&exit_record.kind)
 		return 0; /* out already; another scheduler may be in */
-	if (now > beat_ns && now - beat_ns > control.deadman_ns) {
+	if (elapsed_ns(monotonic_ns, beat_ns) > control.deadman_ns) {
 		static char why[] = "agent heartbeat lost";
 		unsigned long long none = 0;
 

@@ -52,14 +52,10 @@ enum {
 	/* A queue is no longer asked once it was empty and nothing was put there for this long. */
 	QUEUE_HINT_NS = NSEC_PER_MSEC,
 	NSEC_PER_SEC = 1000 * NSEC_PER_MSEC,
-	MAX_CHAIN = 8, /* finite ancestors of one cgroup; Kubernetes makes at most four */
-	MAX_PERIODS = 4096,
 	CEILING_PERIOD_NS = 20 * NSEC_PER_MSEC,
-	TICK_NS = 4 * NSEC_PER_MSEC, /* of Debian's kernels: what one task runs at least before its time is taken */
 	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
 	PARK_QUIET_NS = 2000 * NSEC_PER_MSEC,
-	PARK_MOST_NS = 1500 * NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
 	MAX_DEPTH = 16,
 	MAX_SHARES = 8192, /* cgroups with a cpu.weight: their number is this machine's, not the plan's */

@@ -38,6 +38,7 @@
 #include <bpf/bpf_tracing.h>
 #include "temper_abi.h"
 #include "compat.h"
+#include "bucket.h"
 #include "state.bpf.h"
 #include "shares.bpf.h"
 #include "classify.bpf.h"
