@@ -42,7 +42,7 @@ struct temper_layer {
 	uint8_t smooth_periods; /* periods' worth of cpu.max that its cgroups may save up; 0 and 1: the kernel's rule */
 	uint8_t pad[2];
 	uint32_t slice_us;
-	uint32_t ceiling_millicpu; /* of all its cpu time; 0: none */
+	uint32_t ceiling_millicpu;  /* of all its cpu time; 0: none */
 	char name[TEMPER_NAME_LEN]; /* for the kernel's debug dump only */
 };
 
