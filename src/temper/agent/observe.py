@@ -39,6 +39,8 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     """One layer in force. cpus: owned or preferred; may_use: all that it may run on (`0-3,8`).
 
     size: how it came by their number, for a tier that may own cpus.
+    smooth_periods: periods' worth of cpu.max that each of its cgroups may save up, 0 when cpu.max is strict.
+    ceiling_millicpu: of all its cpu time; 0 for none.
 
     total: counters since the attach, None before the first reading. The rates are those of the last few seconds:
     used_cpus (cpus kept busy), mean_wait_us of a run, runs_per_s.
@@ -58,6 +60,8 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     may_use: str
     nr_pods: int
     size: Size | None = None
+    smooth_periods: int = 0
+    ceiling_millicpu: int = 0
     total: LayerStats | None = None
     used_cpus: float | None = None
     mean_wait_us: float | None = None

@@ -165,6 +165,8 @@ def _layer(
         may_use=may_use,
         nr_pods=nr_pods,
         size=size,
+        smooth_periods=layer.smooth_periods,
+        ceiling_millicpu=layer.ceiling_millicpu,
         total=total,
         used_cpus=round(growth.ran_ns / 1e9 / over_s, 4) if growth else None,
         mean_wait_us=round(growth.mean_wait_ns / 1e3, 1) if growth else None,

@@ -12,7 +12,7 @@ from temper.agent.observe import Document, LayerView, PodReport, VerdictView, pl
 from temper.cli.agent_http import fetch, url_options
 from temper.cli.output import print_json, print_yaml
 from temper.errors import Finding, InvalidInput
-from temper.plan.explain import explain_size
+from temper.plan.explain import explain_bandwidth, explain_size
 from temper.plan.layers import Size
 from temper.plan.units import format_cpu_list, format_millicpu
 
@@ -86,8 +86,10 @@ def _lines(document: Document, pod: PodReport) -> Iterator[tuple[str, str]]:
     yield "pod", pod.pod
     yield "tier", f"{pod.tier}: {pod.reason}"
     yield "layer", _layer_line(document, pod)
-    if (layer := _layer(document, pod)) is not None and layer.size is not None:
-        yield "size", _size_line(layer, layer.size)
+    if (layer := _layer(document, pod)) is not None:
+        if layer.size is not None:
+            yield "size", _size_line(layer, layer.size)
+        yield "quota", explain_bandwidth(layer.smooth_periods, layer.ceiling_millicpu)
     yield "asks", _amount(pod.request_millicpu) + f", limit {_amount(pod.limit_millicpu)}"
     yield "uses", _use_line(pod)
     if pod.held_cpus:

@@ -22,6 +22,8 @@ def test_it_says_what_is_in_force_and_why(node):
     critical = layers(document)["critical"]
     assert (critical.kind, critical.cpus, critical.may_use, critical.nr_pods) == ("confined", [2, 3], "2-3", 1)
     assert critical.total.nr_runs == 1000
+    assert (critical.smooth_periods, critical.ceiling_millicpu) == (10, 0)
+    assert layers(document)["background"].smooth_periods == 0
     assert critical.size == Size("critical", requested=2, owned=2, room=3, least=2, most=2)
     assert layers(document)["background"].size is None
     assert layers(document)["background"].may_use == "0-1"

@@ -82,6 +82,8 @@ def document_of(**more):
                 may_use="2-3",
                 total=LayerStats(nr_runs=9, nr_spills=3, nr_guest_runs=4, max_wait_ns=7_000_000),
                 size=Size("critical", 2, 2, 3, 2, 2),
+                smooth_periods=10,
+                ceiling_millicpu=2500,
                 used_cpus=1.25,
                 mean_wait_us=12.0,
                 p99_wait_us=64.0,

@@ -21,6 +21,7 @@ def test_a_pod_in_words(run):
         "tier:     critical: priority 1000000 >= 1000000: critical",
         "layer:    critical, confined, cpus 2-3, may use 2-3, protected, exclusive",
         "size:     cpus of the layer: 2 requested, 1.2 used: owns 2",
+        "quota:    cpu.max is smooth (10 periods may be saved up), the tier's ceiling 2.5 cpus",
         "asks:     2 cpus, limit -",
         "uses:     1.5 cpus, cpu.max 2.5, throttled 2 times, 3.0 s, waited for a cpu 1.5 % of the last 10 s",
         "cgroups:  kubepods/podu",
