@@ -245,6 +245,15 @@ class TestCommit:
         assert said(supervisor) == (State.STARTING, "")
 
 
+class TestStats:
+    async def test_they_are_of_the_engine_that_is_there(self, attached):
+        supervisor, _ = attached
+        await supervisor.read_stats()
+        assert (list(supervisor.status.stats), len(supervisor.status.quotas)) == (["system"], 1)
+        await supervisor.stand_down("03:12")
+        assert (supervisor.status.stats, supervisor.status.quotas) == ({}, ())
+
+
 class TestStandDown:
     async def test_politely(self, attached, kernel):
         supervisor, engine = attached
