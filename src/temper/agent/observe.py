@@ -94,6 +94,27 @@ class PodReport(msgspec.Struct, frozen=True, kw_only=True):
     pressure: dict[str, Pressure] = {}
 
 
+class QuotaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A cgroup with a finite cpu.max, which our scheduler enforces. Counters began when it became so, or the attach.
+
+    cgroup: its path, or `id` and its id. pod: `namespace/name`, empty when it is no pod's. container: empty when it is
+    the pod's own.
+    smooth_periods: periods' worth that it may save up; 0 when cpu.max is strict.
+    cpu: the kernel's own counters of the same, which stand still while attached.
+    """
+
+    cgroup: str
+    pod: str
+    container: str
+    quota_millicpu: int
+    period_usec: int
+    smooth_periods: int
+    nr_periods: int
+    nr_throttled: int
+    throttled_usec: int
+    cpu: CpuUse = CpuUse()
+
+
 class ThreadView(msgspec.Struct, frozen=True):
     """A busy thread, as the linter saw it last. share: of one cpu; policy: the kernel's number (1, 2, 6: realtime)."""
 
@@ -182,6 +203,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     lint: LintReport
     overhead: dict[str, ProcessCost]
     api: ApiReport
+    quotas: list[QuotaReport] = []
 
 
 encode = msgspec.json.Encoder().encode

@@ -282,7 +282,11 @@ class Http(Section, frozen=True):
         ),
     ] = ":9100"
     observe_token_review: Annotated[
-        bool, restart("Ask the API server (TokenReview) who may read /observe; it names pods and their threads.")
+        bool,
+        restart(
+            "Ask the API server (TokenReview) who may read /observe; it names pods and their threads. /metrics is for "
+            "everybody in any case, and names the pods that have a cpu limit."
+        ),
     ] = False
 
     @property

@@ -1,6 +1,7 @@
 import asyncio
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from temper.agent.facts import Api, Facts
@@ -10,6 +11,7 @@ from temper.agent.node_source import PodView
 from temper.agent.spawn import Spawned
 from temper.agent.states import State
 from temper.agent.status import Status
+from temper.node.cgroup_paths import CgroupPaths
 from temper.node.cgroups import CgroupDir
 from temper.node.placement import Sampler
 from temper.node.shape import Shape
@@ -262,10 +264,25 @@ def node(tmp_path):
     )
     made.measured = Measurements()
     made.api = Api(7, 3, 1, {"node": "", "pods": "", "annotations": "409 Conflict"})
+    paths = CgroupPaths(str(cgroups))
     made.facts = lambda: Facts(
-        "n1", "enforce", str(cgroups), True, 10, made.status, made.views, made.api, made.measured, made.linter
+        "n1", "enforce", str(cgroups), paths, True, 10, made.status, made.views, made.api, made.measured, made.linter
     )
     return made
+
+
+@pytest.fixture
+def limit(node):
+    """Give a cgroup below the tree a counted quota: limit("web/app", nr_periods=9). None of the others is left."""
+    node.status.quotas = ()
+
+    def limit(path, **counters):
+        (node.cgroups / path).mkdir(parents=True, exist_ok=True)
+        cgroup_id = (node.cgroups / path).stat().st_ino
+        quota = msgspec.structs.replace(QUOTA, cgroup_id=cgroup_id, **counters)
+        node.status.quotas = (*node.status.quotas, quota)
+
+    return limit
 
 
 @pytest.fixture

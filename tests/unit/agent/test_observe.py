@@ -83,6 +83,18 @@ def test_the_cgroups_say_what_a_pod_uses_and_how_it_is_held_back(node):
     assert "memory" not in pod.pressure
 
 
+def test_each_finite_cpu_max_with_the_kernel_s_own_counters(node, limit):
+    (node.cgroups / "web/cpu.stat").write_text("usage_usec 5\nnr_periods 9\nnr_throttled 2\nthrottled_usec 30\n")
+    limit("web")
+    limit("other.slice", smooth_periods=0)
+    web, other = observe(node.facts()).quotas
+    assert (web.cgroup, web.pod, web.container, web.smooth_periods) == ("web", "shop/web", "", 10)
+    assert (web.quota_millicpu, web.period_usec) == (500, 100_000)
+    assert (web.nr_periods, web.nr_throttled, web.throttled_usec) == (600, 30, 1_500_000)
+    assert (web.cpu.nr_periods, web.cpu.nr_throttled, web.cpu.throttled_usec) == (9, 2, 30)
+    assert (other.cgroup, other.pod, other.smooth_periods) == ("other.slice", "", 0)
+
+
 async def test_busiest_threads_and_verdicts(node, run_thread, events):
     run_thread("web", 100, cpu=2, ticks=0)
     run_thread("web", 101, cpu=3, ticks=0)
