@@ -10,6 +10,7 @@ from temper.agent.lint import Linter
 from temper.agent.measurements import Measurements
 from temper.agent.node_source import PodView
 from temper.agent.status import Status
+from temper.node.cgroup_paths import CgroupPaths
 
 
 class Api(NamedTuple):
@@ -30,6 +31,7 @@ class Facts(NamedTuple):
     node: str
     mode: str
     cgroup_root: str
+    cgroup_paths: CgroupPaths
     lint_enabled: bool
     lint_interval_s: int
     status: Status

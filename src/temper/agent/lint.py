@@ -116,6 +116,7 @@ class Linter:
             threads=placement.threads,
             pods=tuple(_pod_sample(view, placement) for view in views),
             layers=self._grown(),
+            over_ns=self._settings().lint.interval_s * 1_000_000_000,
             mismatched=tuple(sorted({keys.get(uid, uid) for uid in self._mismatched()})),
         )
 

@@ -1,8 +1,8 @@
 """/metrics: the catalogue of every metric, and a collector that fills it in when somebody scrapes.
 
 Nothing is counted twice: values come from the status, the linter and the kernel as they stand; only durations are kept
-(`measurements`). Labels are bounded: tiers, layers, states, steps, invariants, and the two processes of ours. No pod
-ever becomes a label.
+(`measurements`). Labels are bounded: tiers, layers, states, steps, invariants, and the two processes of ours. Pods are
+labels where a cpu.max is counted only, of which the scheduler keeps so many and no more.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from temper import __version__
 from temper.agent.facts import Facts, Gather
 from temper.agent.measurements import COMMIT_PARTS, STEPS, Histogram
 from temper.agent.node_source import totals
+from temper.agent.quotas import QuotaView, quota_views
 from temper.agent.states import State
 from temper.node.processes import read_cost
+from temper.node.small_files import read_numbers
 from temper.plan.layers import SYSTEM
 from temper.plan.lint import Invariant
 from temper.plan.planner import ORDER
@@ -56,6 +58,12 @@ _PROCESS = {"process": "agent, engine"}
 _INVARIANT = {"invariant": ", ".join(Invariant)}
 _PART = {"part": "node, pods, annotations"}
 _STEP = {"step": ", ".join(STEPS)}
+_CGROUP = {
+    "namespace": "the pod's, or empty",
+    "pod": "its name, or empty where the cgroup is no pod's",
+    "container": "its name, or empty",
+    "cgroup": "the path, where pod and container don't say which it is",
+}
 G, C, H = Kind.GAUGE, Kind.COUNTER, Kind.HISTOGRAM
 
 CATALOGUE = (
@@ -105,6 +113,17 @@ CATALOGUE = (
     Entry("temper_layer_guest_runs_total", C, "Runs on a cpu that the layer may not use, for want of another.", _LAYER),
     Entry("temper_layer_rescued_total", C, "Tasks that waited past the bound and were moved ahead.", _LAYER),
     Entry("temper_layer_max_wait_seconds", G, "The longest wait since the attach.", _LAYER),
+    Entry("temper_cpu_max_periods_total", C, "Periods of a finite cpu.max while our scheduler enforces it.", _CGROUP),
+    Entry("temper_cpu_max_throttled_periods_total", C, "Of them, those in which it was throttled.", _CGROUP),
+    Entry("temper_cpu_max_throttled_seconds_total", C, "For how long, counted when a throttling ends.", _CGROUP),
+    Entry(
+        "temper_cpu_max_kernel_periods_total",
+        C,
+        "The kernel's own nr_periods, of the cgroup's cpu.stat, which stands still while our scheduler is attached.",
+        _CGROUP,
+    ),
+    Entry("temper_cpu_max_kernel_throttled_periods_total", C, "Its nr_throttled, which stands still too.", _CGROUP),
+    Entry("temper_cpu_max_kernel_throttled_seconds_total", C, "Its throttled_usec, which stands still too.", _CGROUP),
     Entry("temper_api_requests_total", C, "Lists and watches asked of the API server."),
     Entry("temper_api_patches_total", C, "Patches of the node object's annotations."),
     Entry("temper_api_failures_total", C, "Lists, watches and patches that ended in an error."),
@@ -171,6 +190,7 @@ def _all_values(facts: Facts) -> Iterator[tuple[str, _Values]]:
     yield from _of_status(facts)
     yield from _of_tiers(facts)
     yield from _of_layers(facts)
+    yield from _of_quotas(facts)
     yield from _of_api(facts)
     yield from _of_processes(facts)
     yield from _of_linter(facts)
@@ -219,6 +239,31 @@ def _of_layers(facts: Facts) -> Iterator[tuple[str, _Values]]:
     yield "temper_layer_guest_runs_total", [((name,), each.nr_guest_runs) for name, each in stats]
     yield "temper_layer_rescued_total", [((name,), each.nr_rescued) for name, each in stats]
     yield "temper_layer_max_wait_seconds", [((name,), each.max_wait_ns / 1e9) for name, each in stats]
+
+
+def _of_quotas(facts: Facts) -> Iterator[tuple[str, _Values]]:
+    # By labels, so that none is there twice whatever a cgroup is called: Prometheus would refuse the whole scrape.
+    views = {_quota_labels(view): view for view in quota_views(facts)}
+    ours = {labels: view.stats for labels, view in views.items()}
+    yield "temper_cpu_max_periods_total", [(labels, each.nr_periods) for labels, each in ours.items()]
+    yield "temper_cpu_max_throttled_periods_total", [(labels, each.nr_throttled) for labels, each in ours.items()]
+    yield "temper_cpu_max_throttled_seconds_total", [(labels, each.throttled_ns / 1e9) for labels, each in ours.items()]
+    stats = {labels: read_numbers(f"{facts.cgroup_root}/{view.path}/cpu.stat") for labels, view in views.items()}
+    kernels = {labels: stat for labels, stat in stats.items() if "throttled_usec" in stat}  # else it is gone
+    yield "temper_cpu_max_kernel_periods_total", [(labels, stat["nr_periods"]) for labels, stat in kernels.items()]
+    yield (
+        "temper_cpu_max_kernel_throttled_periods_total",
+        [(labels, stat["nr_throttled"]) for labels, stat in kernels.items()],
+    )
+    yield (
+        "temper_cpu_max_kernel_throttled_seconds_total",
+        [(labels, stat["throttled_usec"] / 1e6) for labels, stat in kernels.items()],
+    )
+
+
+def _quota_labels(view: QuotaView) -> tuple[str, ...]:
+    namespace, pod = (view.pod.namespace, view.pod.name) if view.pod else ("", "")
+    return namespace, pod, view.container, "" if view.is_named else view.shown
 
 
 def _of_api(facts: Facts) -> Iterator[tuple[str, _Values]]:

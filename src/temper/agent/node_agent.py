@@ -22,6 +22,7 @@ from temper.agent.source import Options
 from temper.agent.status import Status
 from temper.kube.client import connect
 from temper.kube.token_review import whose_token
+from temper.node.cgroup_paths import CgroupPaths
 from temper.node.run_dir import RunDir
 from temper.settings.agent import AgentSettings, Mode
 
@@ -56,6 +57,7 @@ class NodeAgent:
         self._client = connect(settings().kubernetes.kubeconfig)
         self._settled = asyncio.Event()
         self.measured = Measurements()
+        self._cgroup_paths = CgroupPaths(settings().cgroups.root)
         self._run_dir = run_dir or RunDir()
         self.source = NodeSource(settings, self._client, self._run_dir)
         self.reporter = Reporter(self._client, settings, self._present)
@@ -98,6 +100,7 @@ class NodeAgent:
             node=settings.node_name,
             mode=settings.mode.value,
             cgroup_root=settings.cgroups.root,
+            cgroup_paths=self._cgroup_paths,
             lint_enabled=settings.lint.enabled,
             lint_interval_s=settings.lint.interval_s,
             status=copy_of(self.loop.status),

@@ -129,7 +129,8 @@ class NodeSource:
         """For the pods as last heard, and the cgroups and cpus that there are now."""
         machine = read_machine()
         self.views = self._look(machine)
-        return make_plan(_without_held(machine, self.views), [_workload(view) for view in self.views], demand)
+        workloads = [_workload(view) for view in self.views]
+        return make_plan(_without_held(machine, self.views), workloads, demand, self._settings().tiers.bandwidths)
 
     def refresh(self) -> None:
         """The pods as last heard."""

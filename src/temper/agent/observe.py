@@ -39,6 +39,8 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     """One layer in force. cpus: owned or preferred; may_use: all that it may run on (`0-3,8`).
 
     size: how it came by their number, for a tier that may own cpus.
+    smooth_periods: periods' worth of cpu.max that each of its cgroups may save up, 0 when cpu.max is strict.
+    ceiling_millicpu: of all its cpu time; 0 for none.
 
     total: counters since the attach, None before the first reading. The rates are those of the last few seconds:
     used_cpus (cpus kept busy), mean_wait_us of a run, runs_per_s.
@@ -58,6 +60,8 @@ class LayerView(msgspec.Struct, frozen=True, kw_only=True):
     may_use: str
     nr_pods: int
     size: Size | None = None
+    smooth_periods: int = 0
+    ceiling_millicpu: int = 0
     total: LayerStats | None = None
     used_cpus: float | None = None
     mean_wait_us: float | None = None
@@ -88,6 +92,27 @@ class PodReport(msgspec.Struct, frozen=True, kw_only=True):
     used_millicpu: int | None = None
     cpu: CpuUse = CpuUse()
     pressure: dict[str, Pressure] = {}
+
+
+class QuotaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A cgroup with a finite cpu.max, which our scheduler enforces. Counters began when it became so, or the attach.
+
+    cgroup: its path, or `id` and its id. pod: `namespace/name`, empty when it is no pod's. container: empty when it is
+    the pod's own.
+    smooth_periods: periods' worth that it may save up; 0 when cpu.max is strict.
+    cpu: the kernel's own counters of the same, which stand still while attached.
+    """
+
+    cgroup: str
+    pod: str
+    container: str
+    quota_millicpu: int
+    period_usec: int
+    smooth_periods: int
+    nr_periods: int
+    nr_throttled: int
+    throttled_usec: int
+    cpu: CpuUse = CpuUse()
 
 
 class ThreadView(msgspec.Struct, frozen=True):
@@ -178,6 +203,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     lint: LintReport
     overhead: dict[str, ProcessCost]
     api: ApiReport
+    quotas: list[QuotaReport] = []
 
 
 encode = msgspec.json.Encoder().encode

@@ -25,9 +25,11 @@ from temper.agent.observe import (
     MachineShape,
     PodReport,
     ProcessCost,
+    QuotaReport,
     ThreadView,
     VerdictView,
 )
+from temper.agent.quotas import QuotaView, quota_views
 from temper.errors import Refused
 from temper.node.cgroup_cpu import Pressure, read_cpu_use, read_machine_pressure, read_pressure, sum_cpu_use
 from temper.node.processes import read_cost
@@ -91,6 +93,7 @@ def observe(facts: Facts) -> Document:
             facts.api.failures,
             {part: why for part, why in facts.api.trouble.items() if why},
         ),
+        quotas=[_quota(view, facts.cgroup_root) for view in quota_views(facts)],
     )
 
 
@@ -165,6 +168,8 @@ def _layer(
         may_use=may_use,
         nr_pods=nr_pods,
         size=size,
+        smooth_periods=layer.smooth_periods,
+        ceiling_millicpu=layer.ceiling_millicpu,
         total=total,
         used_cpus=round(growth.ran_ns / 1e9 / over_s, 4) if growth else None,
         mean_wait_us=round(growth.mean_wait_ns / 1e3, 1) if growth else None,
@@ -193,6 +198,22 @@ def _pod(view: PodView, facts: Facts, plan: Plan | None, eligible: Mapping[str, 
 def _pod_pressure(paths: list[str]) -> dict[str, Pressure]:
     """Of a pod's directory; where the drivers mismatch, pressures of its several containers can't be added up."""
     return read_pressure(paths[0]) if len(paths) == 1 else {}
+
+
+def _quota(view: QuotaView, cgroup_root: str) -> QuotaReport:
+    stats = view.stats
+    return QuotaReport(
+        cgroup=view.shown,
+        pod=view.pod.key if view.pod else "",
+        container=view.container,
+        quota_millicpu=1000 * stats.quota_ns // max(1, stats.period_ns),
+        period_usec=stats.period_ns // 1000,
+        smooth_periods=stats.smooth_periods,
+        nr_periods=stats.nr_periods,
+        nr_throttled=stats.nr_throttled,
+        throttled_usec=stats.throttled_ns // 1000,
+        cpu=read_cpu_use(f"{cgroup_root}/{view.path}"),
+    )
 
 
 def _threads(facts: Facts) -> list[ThreadView]:

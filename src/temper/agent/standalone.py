@@ -51,7 +51,7 @@ class FileSource:
             self._file = load(self._path)
         self._fresh = False
         cgroups, machine = Cgroups(self._options.cgroup_root), read_machine()
-        return make_plan(machine, snapshot(self._file, cgroups, machine), demand)
+        return make_plan(machine, snapshot(self._file, cgroups, machine), demand, self._file.bandwidths)
 
     def refresh(self) -> None:
         """Nothing but the plan is published of a file."""

@@ -14,7 +14,7 @@ from temper import __version__
 from temper.agent.states import State
 from temper.node.run_dir import RunDir, write_atomically
 from temper.plan.layers import Plan
-from temper.wire.messages import LayerStats
+from temper.wire.messages import LayerStats, QuotaStats
 
 STATUS_VERSION = 1
 
@@ -44,16 +44,24 @@ class Status:
     last_commit_ns: dict[str, int] = field(default_factory=dict)
     stand_down_ns: dict[str, int] = field(default_factory=dict)
     stats: dict[str, LayerStats] = field(default_factory=dict)
+    quotas: tuple[QuotaStats, ...] = ()
     used_millicpu: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The published form."""
-        body = {name: getattr(self, name) for name in self.__slots__ if name not in ("plan", "stats")}
+        """The published form. Of quotas only the sums: hundreds of cgroups would be written every few seconds."""
+        body = {name: getattr(self, name) for name in self.__slots__ if name not in ("plan", "stats", "quotas")}
         layers = self.plan.layers if self.plan else ()
         sizes = self.plan.sizes if self.plan else ()
         members = len(self.plan.members) if self.plan else 0
         head = {"version": STATUS_VERSION, "temper": __version__}
-        return head | body | {"layers": layers, "sizes": sizes, "nr_cgroups": members, "stats": self.stats}
+        cpu_max = {
+            "nr_cgroups": len(self.quotas),
+            "nr_periods": sum(each.nr_periods for each in self.quotas),
+            "nr_throttled": sum(each.nr_throttled for each in self.quotas),
+            "throttled_ns": sum(each.throttled_ns for each in self.quotas),
+        }
+        tail = {"nr_cgroups": members, "stats": self.stats, "cpu_max": cpu_max}
+        return head | body | {"layers": layers, "sizes": sizes} | tail
 
 
 class Publisher:

@@ -147,7 +147,7 @@ class Supervisor:
         """Refresh the counters in `status`."""
         reply = await self._ask(ReadStats()) if self.attached else None
         if isinstance(reply, Stats):
-            self.status.stats = reply.layers
+            self.status.stats, self.status.quotas = reply.layers, reply.quotas
 
     async def _ask(self, request: Beat | Commit | ReadStats) -> object | None:
         """One request to an attached engine; None when that showed it lost, or the scheduler out."""
@@ -219,7 +219,7 @@ class Supervisor:
                 event("engine_unkillable", engine_pid=client.pid)
             self._client = None
             self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
-            self.status.stats = {}
+            self.status.stats, self.status.quotas = {}, ()
             self.status.stand_down_ns = {"detach": detached_ns - started_ns, "reap": time.monotonic_ns() - detached_ns}
         if client is not None or self._stuck:
             await self._verify_stock()

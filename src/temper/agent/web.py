@@ -100,11 +100,13 @@ class Pages:
         said = f"{status.state}: {status.reason}".rstrip(": ")
         return PlainTextResponse(f"{said}\n", 200 if status.state in READY else 503)
 
+    # Both in a thread: they read files of cgroups, and the loop must beat meanwhile.
+
     async def _make_metrics(self) -> bytes:
-        return Collector(self._gather).text()
+        facts = self._gather()
+        return await asyncio.to_thread(Collector(lambda: facts).text)
 
     async def _make_document(self) -> bytes:
-        """In a thread: it reads files of every pod, and the loop must beat meanwhile."""
         facts = self._gather()
         return await asyncio.to_thread(lambda: encode(observe(facts)))
 

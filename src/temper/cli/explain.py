@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from temper.agent.observe import Document, LayerView, PodReport, VerdictView, plain
+from temper.agent.observe import Document, LayerView, PodReport, QuotaReport, VerdictView, plain
 from temper.cli.agent_http import fetch, url_options
 from temper.cli.output import print_json, print_yaml
 from temper.errors import Finding, InvalidInput
-from temper.plan.explain import explain_size
+from temper.plan.explain import explain_bandwidth, explain_size
 from temper.plan.layers import Size
 from temper.plan.units import format_cpu_list, format_millicpu
 
@@ -77,6 +77,7 @@ def _as_dict(document: Document, pod: PodReport) -> dict[str, Any]:
         "reason": document.reason,
         "pod": plain(pod),
         "layer": plain(layer) if layer else None,
+        "quotas": [plain(quota) for quota in document.quotas if quota.pod == pod.pod],
         "threads": [plain(thread) for thread in document.threads if thread.pod == pod.pod],
         "verdicts": [plain(verdict) for verdict in _verdicts(document, pod)],
     }
@@ -86,10 +87,14 @@ def _lines(document: Document, pod: PodReport) -> Iterator[tuple[str, str]]:
     yield "pod", pod.pod
     yield "tier", f"{pod.tier}: {pod.reason}"
     yield "layer", _layer_line(document, pod)
-    if (layer := _layer(document, pod)) is not None and layer.size is not None:
-        yield "size", _size_line(layer, layer.size)
+    if (layer := _layer(document, pod)) is not None:
+        if layer.size is not None:
+            yield "size", _size_line(layer, layer.size)
+        yield "quota", explain_bandwidth(layer.smooth_periods, layer.ceiling_millicpu)
     yield "asks", _amount(pod.request_millicpu) + f", limit {_amount(pod.limit_millicpu)}"
     yield "uses", _use_line(pod)
+    for quota in (quota for quota in document.quotas if quota.pod == pod.pod):
+        yield "cpu.max", _quota_line(quota)
     if pod.held_cpus:
         yield "held", f"cpus {format_cpu_list(pod.held_cpus)} are its own by somebody else's pinning; no layer has them"
     yield "cgroups", ", ".join(pod.cgroups) or "none: it has not started, or was not found"
@@ -124,6 +129,14 @@ def _use_line(pod: PodReport) -> str:
     if (pressure := pod.pressure.get("cpu")) is not None:
         parts.append(f"waited for a cpu {pressure.some_avg10:g} % of the last 10 s")
     return ", ".join(parts)
+
+
+def _quota_line(quota: QuotaReport) -> str:
+    whose = f"container {quota.container}" if quota.container else quota.cgroup
+    return (
+        f"{whose}: {_amount(quota.quota_millicpu)}, throttled in {quota.nr_throttled} of {quota.nr_periods} "
+        f"periods, {quota.throttled_usec / 1e6:.1f} s, since our scheduler enforces it"
+    )
 
 
 def _amount(millicpu: int | None) -> str:

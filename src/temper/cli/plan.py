@@ -121,7 +121,7 @@ def _decide(file: Path, used: dict[Tier, int], cgroup_root: Path, sys_root: Path
     machine = read_machine(sys_root)
     workloads = snapshot(settings, Cgroups(cgroup_root), machine)
     demand = settled(machine, workloads, used) if used else NO_DEMAND
-    made = make_plan(machine, workloads, demand)
+    made = make_plan(machine, workloads, demand, settings.bandwidths)
     return _Outcome(machine, workloads, made, explain(made, machine, workloads, demand))
 
 
@@ -156,6 +156,8 @@ def _layer(layer: Layer, outcome: _Outcome) -> dict[str, Any]:
         "exclusive": layer.exclusive,
         "slice_us": layer.slice_us,
         "cpus": list(layer.cpus),
+        "smooth_periods": layer.smooth_periods,
+        "ceiling_millicpu": layer.ceiling_millicpu,
         "workloads": outcome.names(layer),
         "why": outcome.reasons[layer.name],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,12 @@ def _head(document: Document) -> list[str]:
         parts = [counted(machine.cpus, "cpu"), counted(machine.cores, "core"), f"open {machine.reserve}"]
         pressures = (f"{name} {pressure.some_avg10:g} %" for name, pressure in document.pressure.items())
         lines.append(f"{', '.join(parts)}; waiting: {', '.join(pressures) or 'not known'}")
+    if quotas := document.quotas:
+        throttled, periods = sum(each.nr_throttled for each in quotas), sum(each.nr_periods for each in quotas)
+        total_s = sum(each.throttled_usec for each in quotas) / 1e6
+        lines.append(
+            f"cpu.max: {counted(len(quotas), 'cgroup')}, throttled in {throttled} of {periods} periods, {total_s:.1f} s"
+        )
     lines += [f"API: {part}: {why}" for part, why in document.api.trouble.items()]
     return lines
 
@@ -136,23 +143,28 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _pods(document: Document, rows: int | None) -> Table:
+    """throttled: of the pod's cgroups together, by our scheduler and by the kernel's own before that."""
     from rich.text import Text
 
     table = _table("pod", "tier", "used", "asks", "limit", "throttled", "waiting %", "wrong", left=2)
     wrong = {verdict.subject for verdict in document.lint.verdicts}
+    throttled: Counter[str] = Counter()
+    for quota in document.quotas:
+        throttled[quota.pod] += quota.throttled_usec
     pods = sorted(document.pods, key=lambda pod: (-(pod.used_millicpu or 0), pod.pod))
     for pod in pods[:rows]:
-        table.add_row(Text(pod.pod), pod.tier, *_use(pod), "yes" if pod.pod in wrong else "")
+        table.add_row(Text(pod.pod), pod.tier, *_use(pod, throttled[pod.pod]), "yes" if pod.pod in wrong else "")
     if rows is not None and len(pods) > rows:
         table.add_row(f"and {len(pods) - rows} more")
     return table
 
 
-def _use(pod: PodReport) -> list[str]:
+def _use(pod: PodReport, throttled_usec: int) -> list[str]:
     amounts = (pod.used_millicpu, pod.request_millicpu, pod.limit_millicpu)
     waiting = pod.pressure.get("cpu")
+    throttled_usec += pod.cpu.throttled_usec
     return [
         *("-" if amount is None else format_millicpu(amount) for amount in amounts),
-        f"{pod.cpu.throttled_usec / 1e6:.1f} s" if pod.cpu.nr_throttled else "-",
+        f"{throttled_usec / 1e6:.1f} s" if throttled_usec else "-",
         "-" if waiting is None else f"{waiting.some_avg10:g}",
     ]

@@ -1,4 +1,4 @@
-"""The scheduler's counters, which each cpu keeps for itself, summed by layer."""
+"""The scheduler's counters: of layers, which each cpu keeps for itself and are summed here, and of cgroups' cpu.max."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from temper.engine.libbpf import ffi
-from temper.wire.messages import LayerStats
+from temper.wire.messages import LayerStats, QuotaStats
 
 _WORD = 8  # bytes; every field is a uint64_t, or an array of them
 _WORDS = ffi.sizeof("struct temper_layer_stats") // _WORD
@@ -17,6 +17,9 @@ _AT = {name: field.offset // _WORD for name, field in _FIELDS.items()}
 _MAX_WAIT = _AT.pop("max_wait_ns")  # the one that is no sum
 _HIST = _AT.pop("wait_hist")
 _HIST_END = _HIST + _FIELDS["wait_hist"].type.length
+
+_QUOTA_WORDS = ffi.sizeof("struct temper_quota") // _WORD
+_CGROUP_ID = ffi.offsetof("struct temper_quota", "cgroup_id") // _WORD
 
 
 def make_buffer(nr_cpus: int) -> Any:
@@ -51,3 +54,18 @@ def _sum_words(memory: memoryview, nr_words: int) -> list[int]:
 def _layer_stats(sums: list[int], max_wait_ns: int) -> LayerStats:
     counters = {name: sums[at] for name, at in _AT.items()}
     return LayerStats(**counters, wait_hist=tuple(sums[_HIST:_HIST_END]), max_wait_ns=max_wait_ns)
+
+
+def read_quotas(quotas: Any) -> tuple[QuotaStats, ...]:
+    """Of an array of struct temper_quota, those that are some cgroup's and finite: a few dozen of the thousand.
+
+    The array may be the scheduler's own memory: what changes meanwhile is read in one state or the other, field by
+    field, and a bucket that changes its owner in these microseconds is read right the next time.
+    """
+    ids = memoryview(ffi.buffer(quotas)).cast("Q")[_CGROUP_ID::_QUOTA_WORDS].tolist()
+    taken = (_quota_stats(quotas[index]) for index, cgroup_id in enumerate(ids) if cgroup_id)
+    return tuple(each for each in taken if each.cgroup_id and each.quota_ns)
+
+
+def _quota_stats(record: Any) -> QuotaStats:
+    return QuotaStats(**{name: getattr(record, name) for name in QuotaStats.__struct_fields__})

@@ -79,4 +79,5 @@ def _write_layers(config: Any, plan: Plan, ids: Mapping[str, int]) -> None:
         record.kind = KINDS[layer.kind]
         record.protects, record.preempts, record.exclusive = layer.protected, layer.preempts, layer.exclusive
         record.slice_us = layer.slice_us
+        record.smooth_periods, record.ceiling_millicpu = layer.smooth_periods, layer.ceiling_millicpu
         record.name = layer.name.encode()[: NAME_LEN - 1]

@@ -9,17 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from temper.engine import libbpf, preflight
-from temper.engine.counters import make_buffer, sum_counters
+from temper.engine.counters import make_buffer, read_quotas, sum_counters
 from temper.engine.generations import LayerIds, write_config
 from temper.engine.knobs import MAX_CPUS, cache_of_cpus, ring_of_siblings
 from temper.engine.libbpf import ffi
 from temper.errors import CommitRejected, Refused
 from temper.node.topology import highest_possible_cpu, read_machine
 from temper.plan.layers import Plan
-from temper.wire.messages import Committed, Ended, LayerStats
+from temper.wire.messages import Committed, Ended, LayerStats, QuotaStats
 
 NR_SLOTS = libbpf.constant("TEMPER_NR_SLOTS")
 MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
+MAX_QUOTAS = libbpf.constant("TEMPER_MAX_QUOTAS")
 
 # Flags of sched_ext_ops (the kernel's enum scx_ops_flags; a released flag never changes its value). Only those
 # that the running kernel knows may be set; each with what it buys.
@@ -132,6 +133,7 @@ class Scheduler:
         self._exit = self._shared(".data.exit", "struct temper_exit")
         self._configs = ffi.cast("struct temper_config *", self._initial_value(".data.configs")[0])
         self._expect(".data.configs", NR_SLOTS * ffi.sizeof("struct temper_config"))
+        self._quotas = self._shared(".data.quotas", f"struct temper_quota[{MAX_QUOTAS}]")[0]
         self._slots_fd = [self._map_fd(f"cgroups_{slot}") for slot in range(NR_SLOTS)]
         self._stats_fd = self._map_fd("stats")
         program = self._library.bpf_object__find_program_by_name(self._object, b"temper_commit")
@@ -162,7 +164,7 @@ class Scheduler:
 
     def _shared(self, name: str, struct: str) -> Any:
         self._expect(name, ffi.sizeof(struct))
-        return ffi.cast(f"{struct} *", self._initial_value(name)[0])
+        return ffi.cast(ffi.getctype(struct, "*"), self._initial_value(name)[0])
 
     def commit(self, plan: Plan) -> Committed:
         """Put a generation in force, whole, or raise CommitRejected and leave the one before it."""
@@ -247,6 +249,10 @@ class Scheduler:
         key = ffi.new("uint32_t *")
         libbpf.check(self._library.bpf_map_lookup_elem(self._stats_fd, key, self._counters), "stats map")
         return sum_counters(self._counters, self._ids)
+
+    def quotas(self) -> tuple[QuotaStats, ...]:
+        """Counters of every cgroup with a finite cpu.max, read where the scheduler keeps them: no system call."""
+        return read_quotas(self._quotas)
 
     def detach(self) -> Ended | None:
         """Close the link: the kernel resumes its stock scheduler before this returns."""

@@ -18,7 +18,7 @@ CONFIG_MIRROR = "kubernetes.io/config.mirror"
 
 _INT32 = 1 << 31  # the API's type of a priority
 
-_NO_SPEC, _NO_STATUS = api.PodSpec(), api.PodStatus()
+_NO_SPEC, _NO_STATUS, _NO_CONTAINER_STATUS = api.PodSpec(), api.PodStatus(), api.ContainerStatus()
 _NO_RESOURCES, _NO_QUANTITIES = api.ResourceRequirements(), api.Quantities()
 
 
@@ -68,21 +68,22 @@ def _containers(spec: api.PodSpec, status: api.PodStatus) -> Iterator[Container]
     running = _by_name(status.containerStatuses)
     for container in spec.containers or ():
         yield _container(container, ContainerKind.APP, running)
+    debugging = _by_name(status.ephemeralContainerStatuses)
     for container in spec.ephemeralContainers or ():
-        yield _container(container, ContainerKind.EPHEMERAL, {})
+        yield _container(container, ContainerKind.EPHEMERAL, debugging)
 
 
-def _by_name(statuses: Sequence[api.ContainerStatus] | None) -> dict[str, api.ResourceRequirements]:
-    return {_text(status.name): status.resources for status in statuses or () if status.resources}
+def _by_name(statuses: Sequence[api.ContainerStatus] | None) -> dict[str, api.ContainerStatus]:
+    return {_text(status.name): status for status in statuses or ()}
 
 
-def _container(
-    container: api.Container, kind: ContainerKind, reported: dict[str, api.ResourceRequirements]
-) -> Container:
+def _container(container: api.Container, kind: ContainerKind, statuses: dict[str, api.ContainerStatus]) -> Container:
     name = _text(container.name)
-    asked, in_force = container.resources or _NO_RESOURCES, reported.get(name, _NO_RESOURCES)
+    status = statuses.get(name, _NO_CONTAINER_STATUS)
+    asked, in_force = container.resources or _NO_RESOURCES, status.resources or _NO_RESOURCES
     return Container(
         name=name,
+        id=_text(status.containerID).rpartition("//")[2],
         kind=kind,
         cpu_request_millicpu=_millicpu(asked.requests),
         cpu_limit_millicpu=_millicpu(asked.limits),

@@ -53,9 +53,10 @@ class Container(msgspec.Struct, frozen=True):
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):
-    """resources: those in force, as the container runtime reports them."""
+    """containerID: `containerd://<id>`. resources: those in force, as the container runtime reports them."""
 
     name: Leaf = None
+    containerID: Leaf = None
     resources: ResourceRequirements | None = None
 
 
@@ -78,6 +79,7 @@ class PodStatus(msgspec.Struct, frozen=True):
     qosClass: Leaf = None
     containerStatuses: list[ContainerStatus] | None = None
     initContainerStatuses: list[ContainerStatus] | None = None
+    ephemeralContainerStatuses: list[ContainerStatus] | None = None
     resources: ResourceRequirements | None = None
 
 

@@ -9,8 +9,8 @@ from temper.plan.layers import DEFAULT, SYSTEM, Layer, Plan, Size
 from temper.plan.machine import Machine
 from temper.plan.planner import size_tiers
 from temper.plan.sizing import Sizes
-from temper.plan.tiers import LayerKind, Tier
-from temper.plan.units import counted, format_cpu_list
+from temper.plan.tiers import RULES, LayerKind, Tier
+from temper.plan.units import counted, format_cpu_list, format_millicpu
 from temper.plan.workloads import Workload
 
 
@@ -19,11 +19,15 @@ def explain(plan: Plan, machine: Machine, workloads: Sequence[Workload], demand:
     sizes = size_tiers(machine, workloads, demand)
     used = {tier.value: each.used_millicpu for tier, each in demand.items()}
     followed = {size.layer: size for size in plan.sizes if size.follows and size.layer in used}
-    return {
-        layer.name: _REASONS[layer.name](layer, machine, sizes)
-        + (f" By demand: {explain_size(followed[name], used[name])}." if (name := layer.name) in followed else "")
-        for layer in plan.layers
-    }
+    reasons = {}
+    for layer in plan.layers:
+        sentences = [_REASONS[layer.name](layer, machine, sizes)]
+        if layer.name in followed:
+            sentences.append(f"By demand: {explain_size(followed[layer.name], used[layer.name])}.")
+        if layer.name in RULES:
+            sentences.append(f"{explain_bandwidth(layer.smooth_periods, layer.ceiling_millicpu)}.")
+        reasons[layer.name] = " ".join(sentences)
+    return reasons
 
 
 def explain_size(size: Size, used_millicpu: int | None) -> str:
@@ -34,6 +38,13 @@ def explain_size(size: Size, used_millicpu: int | None) -> str:
     if size.room < size.requested:
         parts.append(f"room for {size.room}")
     return f"{', '.join(parts)}: {'owns' if size.least == size.most else 'prefers'} {size.owned}"
+
+
+def explain_bandwidth(smooth_periods: int, ceiling_millicpu: int) -> str:
+    """How much a tier may run: `cpu.max is smooth (10 periods may be saved up), the tier's ceiling 1.5 cpus`."""
+    saved = f"smooth ({smooth_periods} periods may be saved up)" if smooth_periods else "strict"
+    ceiling = f", the tier's ceiling {format_millicpu(ceiling_millicpu)} cpus" if ceiling_millicpu else ""
+    return f"cpu.max is {saved}{ceiling}"
 
 
 def _system(_layer: Layer, _machine: Machine, _sizes: Sizes) -> str:

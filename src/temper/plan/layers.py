@@ -19,6 +19,7 @@ class Layer(msgspec.Struct, frozen=True):
     rank: 0 is served first; unique in a plan and equal to the layer's position.
     cpus: cpu ids owned (confined) or preferred (grouped), ascending; empty for open layers.
     slice_us: microseconds a task may run before it is re-queued.
+    smooth_periods, ceiling_millicpu: its tier's `Bandwidth`; the two system layers have none.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Layer(msgspec.Struct, frozen=True):
     exclusive: bool
     slice_us: int
     cpus: tuple[int, ...] = ()
+    smooth_periods: int = 0
+    ceiling_millicpu: int = 0
 
 
 class Member(msgspec.Struct, frozen=True):

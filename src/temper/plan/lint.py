@@ -28,6 +28,8 @@ RESERVE_SHARE = 0.8
 GUEST_SHARE, LEAST_GUEST_RUNS = 0.01, 20
 # Of the quota, and at least so much: the kernel too lets a group exceed it by a slice on each cpu.
 QUOTA_FACTOR, LEAST_EXCESS_MILLICPU = 1.1, 50
+# The kubelet's default (cpuCFSQuotaPeriod).
+QUOTA_PERIOD_NS = 100_000_000
 # (mean, longest) wait. System preempts, so nothing should make it wait for longer than a tick or two. The default layer
 # shares cpus with slices of 20 ms, and any layer's whole queue gets through in about a second.
 _WAITS_NS = {SYSTEM: (10_000_000, 100_000_000), DEFAULT: (100_000_000, 2_500_000_000)}
@@ -264,10 +266,17 @@ def _unmapped(sample: Sample) -> Iterator[Verdict]:
 
 
 def _over_quota(sample: Sample) -> Iterator[Verdict]:
-    """Only while our scheduler decides: under stock the kernel throttles."""
-    for pod in sample.pods if sample.plan else ():
+    """Only while our scheduler decides: under stock the kernel throttles. What was saved up in a smooth tier counts."""
+    if sample.plan is None:
+        return
+    smooth_periods = {layer.name: layer.smooth_periods for layer in sample.plan.layers}
+    for pod in sample.pods:
         used, quota = pod.used_millicpu, pod.quota_millicpu
-        if used is not None and quota and used > max(QUOTA_FACTOR * quota, quota + LEAST_EXCESS_MILLICPU):
+        if used is None or not quota:
+            continue
+        saved_ns = smooth_periods.get(pod.layer, 0) * QUOTA_PERIOD_NS
+        allowed = quota * (1 + saved_ns / sample.over_ns) if sample.over_ns else quota
+        if used > max(QUOTA_FACTOR * allowed, allowed + LEAST_EXCESS_MILLICPU):
             message = f"it used {format_millicpu(used)} cpus, its cpu.max allows {format_millicpu(quota)}"
             yield Verdict(Invariant.QUOTA_EXCEEDED, pod.pod, message)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from temper.errors import Finding, InvalidInput
 from temper.plan.demand import NO_DEMAND, Demands
 from temper.plan.layers import DEFAULT, SYSTEM, Layer, Member, Plan, Size
 from temper.plan.machine import Machine
 from temper.plan.sizing import Share, Sizes, size
-from temper.plan.tiers import RULES, LayerKind, Tier
+from temper.plan.tiers import DEFAULT_BANDWIDTHS, RULES, Bandwidth, LayerKind, Tier
 from temper.plan.units import format_cpu_list
 from temper.plan.workloads import ASSUMED_TIERS, Workload, find_clashes, in_order, wanted_cpus
 
@@ -21,10 +21,16 @@ SYSTEM_SLICE_US = 5_000
 DEFAULT_SLICE_US = 20_000
 
 
-def make_plan(machine: Machine, workloads: Sequence[Workload], demand: Demands = NO_DEMAND) -> Plan:
+def make_plan(
+    machine: Machine,
+    workloads: Sequence[Workload],
+    demand: Demands = NO_DEMAND,
+    bandwidths: Mapping[Tier, Bandwidth] = DEFAULT_BANDWIDTHS,
+) -> Plan:
     """The plan for these workloads on this machine; the same for every order of the input.
 
     demand: what was made of readings, by tier; a tier without is sized by its requests.
+    bandwidths: of every tier.
     A workload without a cgroup is noted and left out. InvalidInput when two workloads claim one cgroup.
     """
     ordered = in_order(workloads)
@@ -32,7 +38,7 @@ def make_plan(machine: Machine, workloads: Sequence[Workload], demand: Demands =
         raise InvalidInput(clashes)
     present = tuple(workload for workload in ordered if workload.cgroup_ids)
     sizes = size_tiers(machine, present, demand)
-    layers = _layers(present, sizes)
+    layers = _layers(present, sizes, bandwidths)
     return Plan(layers, _members(present), _findings(ordered, sizes), _sizes(layers, sizes))
 
 
@@ -42,15 +48,18 @@ def size_tiers(machine: Machine, workloads: Sequence[Workload], demand: Demands 
     return size(machine, {tier: wanted_cpus(workloads, tier) for tier in tiers}, demand)
 
 
-def _layers(workloads: Sequence[Workload], sizes: Sizes) -> tuple[Layer, ...]:
+def _layers(workloads: Sequence[Workload], sizes: Sizes, bandwidths: Mapping[Tier, Bandwidth]) -> tuple[Layer, ...]:
     used = {workload.tier for workload in workloads}
     names = [name for name in ORDER if not isinstance(name, Tier) or name in used]
-    return tuple(_layer(name, rank, sizes) for rank, name in enumerate(names))
+    return tuple(
+        _tier_layer(name, rank, sizes.share(name), bandwidths[name])
+        if isinstance(name, Tier)
+        else _system_layer(name, rank)
+        for rank, name in enumerate(names)
+    )
 
 
-def _layer(name: str, rank: int, sizes: Sizes) -> Layer:
-    if isinstance(name, Tier):
-        return _tier_layer(name, rank, sizes.share(name))
+def _system_layer(name: str, rank: int) -> Layer:
     is_system = name == SYSTEM
     return Layer(
         name=name,
@@ -63,7 +72,7 @@ def _layer(name: str, rank: int, sizes: Sizes) -> Layer:
     )
 
 
-def _tier_layer(tier: Tier, rank: int, share: Share) -> Layer:
+def _tier_layer(tier: Tier, rank: int, share: Share, bandwidth: Bandwidth) -> Layer:
     """The tier's rules, less what the machine lacks: a fence needs whole cores, protection needs cpus."""
     rules = RULES[tier]
     demoted = rules.kind is LayerKind.CONFINED and not share.fenced
@@ -76,6 +85,8 @@ def _tier_layer(tier: Tier, rank: int, share: Share) -> Layer:
         exclusive=rules.exclusive and not demoted,
         slice_us=rules.slice_us,
         cpus=share.cpus,
+        smooth_periods=bandwidth.smooth_periods,
+        ceiling_millicpu=bandwidth.ceiling_millicpu,
     )
 
 

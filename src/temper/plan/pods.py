@@ -40,13 +40,15 @@ class ContainerKind(StrEnum):
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
-    """One container's cpus, in millicpu; None where nothing is stated.
+    """One container, and its cpus in millicpu; None where nothing is stated.
 
     cpu_*: what the spec asks for. actuated_*: what is in force, where the kubelet reports it; the two differ while an
     in-place resize waits for room, which may be for ever.
+    id: the runtime's, with which its cgroup's name ends; empty before it was first created.
     """
 
     name: str
+    id: str = ""
     kind: ContainerKind = ContainerKind.APP
     cpu_request_millicpu: int | None = None
     cpu_limit_millicpu: int | None = None

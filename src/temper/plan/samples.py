@@ -84,6 +84,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One look at the machine.
 
     plan: in force throughout the time that was looked at; None when none was: then no layer is judged.
+    over_ns: looks are at least so far apart; 0 when not known.
     mismatched: pods whose containers the runtime put outside the kubelet's tree.
     """
 
@@ -92,4 +93,5 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     threads: tuple[ThreadSample, ...] = ()
     pods: tuple[PodSample, ...] = ()
     layers: tuple[LayerSample, ...] = ()
+    over_ns: int = 0
     mismatched: tuple[str, ...] = ()

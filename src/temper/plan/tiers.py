@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -30,6 +32,28 @@ class LayerKind(StrEnum):
     OPEN = "open"
 
 
+class Quota(StrEnum):
+    """How cpu.max holds for a tier's cgroups.
+
+    strict: the kernel's own rule, each period for itself.
+    smooth: what a cgroup leaves of its periods it may use in later ones; over any longer time it gets no more.
+    """
+
+    STRICT = "strict"
+    SMOOTH = "smooth"
+
+
+class Bandwidth(msgspec.Struct, frozen=True):
+    """How much cpu time a tier may take.
+
+    smooth_periods: periods' worth of cpu.max that each of its cgroups may save up; 0 is strict.
+    ceiling_millicpu: of all the tier's cpu time; 0 for none.
+    """
+
+    smooth_periods: int = 0
+    ceiling_millicpu: int = 0
+
+
 class TierRules(msgspec.Struct, frozen=True):
     """What a tier asks of its layer. `slice_us` is in microseconds."""
 
@@ -48,3 +72,34 @@ RULES: dict[Tier, TierRules] = {
     # Background's slice is short to bound how long a higher tier waits for a cpu it may not preempt.
     Tier.BACKGROUND: TierRules(LayerKind.OPEN, protected=False, preempts=False, exclusive=False, slice_us=5_000),
 }
+
+# Who serves requests comes in bursts that a period's quota would cut; batch work only needs its average.
+QUOTAS: dict[Tier, Quota] = {
+    Tier.CRITICAL: Quota.SMOOTH,
+    Tier.HIGH: Quota.SMOOTH,
+    Tier.NORMAL: Quota.STRICT,
+    Tier.LOW: Quota.STRICT,
+    Tier.BACKGROUND: Quota.STRICT,
+}
+
+# At cpu.max's usual period of 100 ms, ten periods are a second's worth.
+SMOOTH_PERIODS = 10
+LEAST_SMOOTH_PERIODS, MOST_SMOOTH_PERIODS = 2, 100
+LEAST_CEILING_MILLICPU = 10
+
+
+def bandwidths(
+    quotas: Mapping[Tier, Quota] = MappingProxyType({}),
+    smooth_periods: int = SMOOTH_PERIODS,
+    ceilings_millicpu: Mapping[Tier, int] = MappingProxyType({}),
+) -> dict[Tier, Bandwidth]:
+    """What holds for each tier where these are set, and the defaults where they aren't."""
+    return {
+        tier: Bandwidth(
+            smooth_periods if quotas.get(tier, default) is Quota.SMOOTH else 0, ceilings_millicpu.get(tier, 0)
+        )
+        for tier, default in QUOTAS.items()
+    }
+
+
+DEFAULT_BANDWIDTHS: Mapping[Tier, Bandwidth] = MappingProxyType(bandwidths())

@@ -11,8 +11,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
 from temper.errors import Finding, InvalidInput
 from temper.plan.pod_tiers import PRESETS, SYSTEM_PRIORITY, Rules, Thresholds
+from temper.plan.tiers import (
+    LEAST_CEILING_MILLICPU,
+    LEAST_SMOOTH_PERIODS,
+    MOST_SMOOTH_PERIODS,
+    QUOTAS,
+    SMOOTH_PERIODS,
+    Bandwidth,
+    Quota,
+    Tier,
+    bandwidths,
+)
+from temper.plan.units import format_millicpu
 from temper.settings.defaults import (
     DEADMAN_MS,
     LONGEST_WAIT_MS,
@@ -24,7 +38,16 @@ from temper.settings.defaults import (
 )
 from temper.settings.keys import Keys, Section, build, flatten, live, restart
 from temper.settings.sources import Origin, Sources, Value, read
-from temper.settings.texts import is_cgroup_or_empty, is_listen, is_node_name, is_path, is_path_or_empty, parse_listen
+from temper.settings.texts import (
+    is_ceiling_or_empty,
+    is_cgroup_or_empty,
+    is_listen,
+    is_node_name,
+    is_path,
+    is_path_or_empty,
+    parse_ceiling_millicpu,
+    parse_listen,
+)
 
 # The downward API's usual name for the node that a pod runs on.
 ALIASES = {"node_name": "NODE_NAME"}
@@ -79,8 +102,38 @@ class TierThresholds(Thresholds, frozen=True, kw_only=True, forbid_unknown_field
     )
 
 
+class TierQuotas(Section, frozen=True):
+    """How the cpu.max (the cpu limit) of a tier's pods holds, each container's and pod's for itself.
+
+    `strict`: the kernel's own rule, each period for itself. `smooth`: what was left of earlier periods may be used in
+    a later one, so that a burst is not cut short; over any longer time it gets no more.
+    """
+
+    critical: Annotated[Quota, live("Of critical pods.")] = QUOTAS[Tier.CRITICAL]
+    high: Annotated[Quota, live("Of high pods.")] = QUOTAS[Tier.HIGH]
+    normal: Annotated[Quota, live("Of normal pods.")] = QUOTAS[Tier.NORMAL]
+    low: Annotated[Quota, live("Of low pods.")] = QUOTAS[Tier.LOW]
+    background: Annotated[Quota, live("Of background pods.")] = QUOTAS[Tier.BACKGROUND]
+
+
+def _ceiling(about: str) -> Meta:
+    least = format_millicpu(LEAST_CEILING_MILLICPU)
+    allowed = f"a number of cpus from {least} such as 2, 1.5 or 1500m, or '' for none"
+    return live(about, allowed=allowed, is_valid=is_ceiling_or_empty)
+
+
+class TierCeilings(Section, frozen=True):
+    """The most cpu time that all pods of a tier may take together, in cpus; what no pod's own limit says."""
+
+    critical: Annotated[str, _ceiling("Of all critical pods.")] = ""
+    high: Annotated[str, _ceiling("Of all high pods.")] = ""
+    normal: Annotated[str, _ceiling("Of all normal pods.")] = ""
+    low: Annotated[str, _ceiling("Of all low pods.")] = ""
+    background: Annotated[str, _ceiling("Of all background pods.")] = ""
+
+
 class Tiers(Section, frozen=True):
-    """How a pod's priority becomes a tier."""
+    """How a pod's priority becomes a tier, and how much cpu time a tier may take."""
 
     preset: Annotated[
         str,
@@ -99,10 +152,28 @@ class Tiers(Section, frozen=True):
         ),
     ] = False
 
+    quota: TierQuotas = TierQuotas()
+    smooth_periods: Annotated[
+        int,
+        live(
+            "How many periods' worth of cpu.max a cgroup of a smooth tier may save up.",
+            ge=LEAST_SMOOTH_PERIODS,
+            le=MOST_SMOOTH_PERIODS,
+        ),
+    ] = SMOOTH_PERIODS
+    ceiling: TierCeilings = TierCeilings()
+
     @property
     def rules(self) -> Rules:
         """What decides a pod's tier."""
         return Rules(self.thresholds, self.allow_raise)
+
+    @property
+    def bandwidths(self) -> dict[Tier, Bandwidth]:
+        """How much cpu time each tier may take."""
+        quotas = {tier: getattr(self.quota, tier) for tier in Tier}
+        ceilings = {tier: parse_ceiling_millicpu(text) for tier in Tier if (text := getattr(self.ceiling, tier))}
+        return bandwidths(quotas, self.smooth_periods, ceilings)
 
 
 class Sizing(Section, frozen=True):
@@ -211,7 +282,11 @@ class Http(Section, frozen=True):
         ),
     ] = ":9100"
     observe_token_review: Annotated[
-        bool, restart("Ask the API server (TokenReview) who may read /observe; it names pods and their threads.")
+        bool,
+        restart(
+            "Ask the API server (TokenReview) who may read /observe; it names pods and their threads. /metrics is for "
+            "everybody in any case, and names the pods that have a cpu limit."
+        ),
     ] = False
 
     @property

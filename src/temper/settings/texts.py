@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from temper.plan.tiers import LEAST_CEILING_MILLICPU
+from temper.plan.units import format_millicpu, parse_millicpu
+
 MAX_GLOB = 4096  # the kernel's longest path
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
@@ -31,6 +34,23 @@ def is_path_or_empty(text: str) -> bool:
 def is_cgroup_or_empty(text: str) -> bool:
     """The path of one cgroup below the cgroup root, or empty."""
     return not text or not (glob_problem(text) or _MAGIC & set(text))
+
+
+def is_ceiling_or_empty(text: str) -> bool:
+    """What `parse_ceiling_millicpu` takes, or empty."""
+    try:
+        return not text or parse_ceiling_millicpu(text) > 0
+    except ValueError:
+        return False
+
+
+def parse_ceiling_millicpu(value: object) -> int:
+    """Thousandths of a cpu that a tier may use; ValueError says what is allowed."""
+    millicpu = parse_millicpu(value)
+    if millicpu < LEAST_CEILING_MILLICPU:
+        least = format_millicpu(LEAST_CEILING_MILLICPU)
+        raise ValueError(f"{format_millicpu(millicpu)} is less than the least number of cpus, {least}")
+    return millicpu
 
 
 def is_listen(text: str) -> bool:

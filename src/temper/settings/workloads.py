@@ -8,6 +8,11 @@
     # unit = "memcached.service"       # a systemd unit, found anywhere below the root
     cpus = 3                           # optional: cpus wanted by all its cgroups together: 3, 1.5 or "1500m"
 
+    [tiers]                            # optional, as are all its keys: the agent's settings of the same names
+    smooth_periods = 10                # periods' worth of cpu.max that a cgroup of a smooth tier may save up
+    quota.normal = "smooth"            # or "strict"
+    ceiling.background = 1.5           # cpus that all workloads of the tier may take together
+
 One pass reports every finding with its place; `workload[0]` is the first entry. Unknown keys are refused: a
 misspelt key that is silently ignored is a workload in the wrong tier.
 """
@@ -16,23 +21,32 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from temper.errors import Finding, InvalidInput
-from temper.plan.tiers import Tier
+from temper.plan.tiers import (
+    LEAST_SMOOTH_PERIODS,
+    MOST_SMOOTH_PERIODS,
+    SMOOTH_PERIODS,
+    Bandwidth,
+    Quota,
+    Tier,
+    bandwidths,
+)
 from temper.plan.units import parse_millicpu
 from temper.settings.quoting import printable, quoted
 from temper.settings.reading import did_you_mean, read_text
-from temper.settings.texts import glob_problem
+from temper.settings.texts import glob_problem, parse_ceiling_millicpu
 
 VERSION = 1
 MAX_BYTES = 1 << 20  # a node has at most some hundred workloads; more is another file by mistake
 MAX_NAME = 128
 
-_FILE_KEYS = ("version", "workload")
+_FILE_KEYS = ("version", "workload", "tiers")
+_TIERS_KEYS = ("smooth_periods", "quota", "ceiling")
 _WORKLOAD_KEYS = ("name", "tier", "cgroup", "unit", "cpus")
 _TIERS = tuple(tier.value for tier in Tier)
 # Unit types that own a cgroup, and the characters systemd allows in a unit's name (systemd.unit(5)).
@@ -60,10 +74,14 @@ class WorkloadRule:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadsFile:
-    """A validated file. source: its path as the user gave it; rules: in the file's order, names unique."""
+    """A validated file.
+
+    source: its path as the user gave it. rules: in the file's order, names unique. bandwidths: of every tier.
+    """
 
     source: str
     rules: tuple[WorkloadRule, ...]
+    bandwidths: Mapping[Tier, Bandwidth] = field(default_factory=bandwidths)
 
 
 def load(path: Path) -> WorkloadsFile:
@@ -81,9 +99,10 @@ def parse(text: str, source: str) -> WorkloadsFile:
     places = [(f"{source}: workload[{index}]", raw) for index, raw in enumerate(_entries(top))]
     rules = [_rule(raw, place, findings) for place, raw in places]
     _refuse_duplicates(places, findings)
+    allowed = _bandwidths(top)
     if findings:
         raise InvalidInput(findings)
-    return WorkloadsFile(source, tuple(rule for rule in rules if rule is not None))
+    return WorkloadsFile(source, tuple(rule for rule in rules if rule is not None), allowed)
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:
@@ -120,6 +139,23 @@ class _Table:
         for key in self.raw:
             if key not in known:
                 self.wrong(key, f"unknown key{did_you_mean(key, known)}; allowed are {', '.join(known)}")
+
+    def is_one_of(self, key: str, words: Collection[str]) -> bool:
+        """Whether the key's value is one of these words."""
+        value = self.raw[key]
+        if value in words:
+            return True
+        hint = did_you_mean(value, words) if isinstance(value, str) else ""
+        self.wrong(key, f"{quoted(value)} is not one of {', '.join(words)}{hint}")
+        return False
+
+    def table(self, key: str) -> _Table:
+        """The table below a key; an empty one when absent or wrong."""
+        raw = self.raw.get(key, {})
+        if not isinstance(raw, dict):
+            self.wrong(key, f"{quoted(raw)} is not a table")
+            raw = {}
+        return _Table(raw, f"{self._prefix}{key}", self._findings, separator=".")
 
     def text(self, key: str) -> str | None:
         """A text that is not empty; None when absent or wrong."""
@@ -177,12 +213,8 @@ def _tier(table: _Table) -> Tier | None:
     value = table.raw.get("tier")
     if value is None:
         table.wrong("tier", f"is missing; one of {', '.join(_TIERS)}")
-    elif value not in _TIERS:
-        hint = did_you_mean(value, _TIERS) if isinstance(value, str) else ""
-        table.wrong("tier", f"{quoted(value)} is not one of {', '.join(_TIERS)}{hint}")
-    else:
-        return Tier(value)
-    return None
+        return None
+    return Tier(value) if table.is_one_of("tier", _TIERS) else None
 
 
 def _target(table: _Table) -> tuple[str | None, str | None]:
@@ -208,6 +240,38 @@ def _millicpu(table: _Table) -> int | None:
     if millicpu == 0:
         table.wrong("cpus", "must be more than 0; leave it out to state none")
     return millicpu
+
+
+def _bandwidths(top: _Table) -> dict[Tier, Bandwidth]:
+    """How much cpu time each tier may take."""
+    tiers = top.table("tiers")
+    tiers.refuse_unknown(_TIERS_KEYS)
+    quota, ceiling = tiers.table("quota"), tiers.table("ceiling")
+    quotas = {tier: Quota(quota.raw[tier]) for tier in _named_tiers(quota) if quota.is_one_of(tier, tuple(Quota))}
+    ceilings = {tier: millicpu for tier in _named_tiers(ceiling) if (millicpu := _ceiling_millicpu(ceiling, tier))}
+    return bandwidths(quotas, _smooth_periods(tiers), ceilings)
+
+
+def _named_tiers(table: _Table) -> Iterator[Tier]:
+    table.refuse_unknown(_TIERS)
+    return (tier for tier in Tier if tier in table.raw)
+
+
+def _ceiling_millicpu(table: _Table, tier: Tier) -> int | None:
+    try:
+        return parse_ceiling_millicpu(table.raw[tier])
+    except ValueError as error:
+        table.wrong(tier, printable(str(error)))
+        return None
+
+
+def _smooth_periods(tiers: _Table) -> int:
+    periods = tiers.raw.get("smooth_periods", SMOOTH_PERIODS)
+    if type(periods) is int and LEAST_SMOOTH_PERIODS <= periods <= MOST_SMOOTH_PERIODS:
+        return periods
+    allowed = f"a whole number from {LEAST_SMOOTH_PERIODS} to {MOST_SMOOTH_PERIODS}"
+    tiers.wrong("smooth_periods", f"{quoted(periods)} is not {allowed}")
+    return SMOOTH_PERIODS
 
 
 def _refuse_duplicates(places: list[tuple[str, Any]], findings: list[Finding]) -> None:

@@ -115,11 +115,27 @@ class LayerStats(msgspec.Struct, frozen=True):
     max_wait_ns: int = 0
 
 
+class QuotaStats(msgspec.Struct, frozen=True):
+    """A cgroup with a finite cpu.max, and its counters since it became so; fields of struct temper_quota.
+
+    throttled_ns: without the time since it was last throttled, while it is.
+    """
+
+    cgroup_id: int
+    period_ns: int
+    quota_ns: int
+    nr_periods: int
+    nr_throttled: int
+    throttled_ns: int
+    smooth_periods: int
+
+
 class Stats(msgspec.Struct, tag=True, frozen=True):
-    """Counters by layer name."""
+    """Counters by layer name, and those of each cgroup with a finite cpu.max."""
 
     generation: int
     layers: dict[str, LayerStats]
+    quotas: tuple[QuotaStats, ...] = ()
 
 
 class Ended(msgspec.Struct, tag=True, frozen=True):

@@ -1,6 +1,7 @@
 import asyncio
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from temper.agent.facts import Api, Facts
@@ -10,6 +11,7 @@ from temper.agent.node_source import PodView
 from temper.agent.spawn import Spawned
 from temper.agent.states import State
 from temper.agent.status import Status
+from temper.node.cgroup_paths import CgroupPaths
 from temper.node.cgroups import CgroupDir
 from temper.node.placement import Sampler
 from temper.node.shape import Shape
@@ -34,6 +36,7 @@ from temper.wire.messages import (
     Ended,
     Hello,
     LayerStats,
+    QuotaStats,
     ReadStats,
     Stats,
 )
@@ -59,6 +62,16 @@ STATS = LayerStats(
     nr_guest_runs=1,
     wait_hist=(0, 0, 0, 900, 90, *(0,) * 8, 10, *(0,) * 10),
     max_wait_ns=7_000_000,
+)
+# Of shop/web's cgroup: half a cpu, of which ten periods may be saved up.
+QUOTA = QuotaStats(
+    cgroup_id=11,
+    period_ns=100_000_000,
+    quota_ns=50_000_000,
+    nr_periods=600,
+    nr_throttled=30,
+    throttled_ns=1_500_000_000,
+    smooth_periods=10,
 )
 
 
@@ -159,7 +172,7 @@ class FakeEngine:
             Attach: Attached(self._generation, {"attach": 7}, True),
             Commit: Committed(self._generation, 1000, 0),
             Beat: Beaten(),
-            ReadStats: Stats(self._generation, {"system": STATS}),
+            ReadStats: Stats(self._generation, {"system": STATS}, (QUOTA,)),
             Detach: Ended(64, 0, "unregistered from user space", ""),
         }[type(request)]
 
@@ -231,7 +244,9 @@ def node(tmp_path):
     views = tuple(pod_view(*pod) for pod in PODS)
     plan = make_plan(MACHINE, [Workload(key, tier, (number,), request) for key, tier, request, number in PODS])
     assert isinstance(plan, Plan) and Member(11, "critical") in plan.members
-    status = Status(state=State.ENFORCING, engine_pid=0, generation=3, plan=plan, stats={"critical": STATS})
+    status = Status(
+        state=State.ENFORCING, engine_pid=0, generation=3, plan=plan, stats={"critical": STATS}, quotas=(QUOTA,)
+    )
     settings = AgentSettings(node_name="n1", cgroups=CgroupTree(root=str(cgroups)))
     clock = SimpleNamespace(ns=1_000_000_000)
     sampler = Sampler(str(cgroups), str(proc), clock_ns=lambda: clock.ns)
@@ -249,10 +264,25 @@ def node(tmp_path):
     )
     made.measured = Measurements()
     made.api = Api(7, 3, 1, {"node": "", "pods": "", "annotations": "409 Conflict"})
+    paths = CgroupPaths(str(cgroups))
     made.facts = lambda: Facts(
-        "n1", "enforce", str(cgroups), True, 10, made.status, made.views, made.api, made.measured, made.linter
+        "n1", "enforce", str(cgroups), paths, True, 10, made.status, made.views, made.api, made.measured, made.linter
     )
     return made
+
+
+@pytest.fixture
+def limit(node):
+    """Give a cgroup below the tree a counted quota: limit("web/app", nr_periods=9). None of the others is left."""
+    node.status.quotas = ()
+
+    def limit(path, **counters):
+        (node.cgroups / path).mkdir(parents=True, exist_ok=True)
+        cgroup_id = (node.cgroups / path).stat().st_ino
+        quota = msgspec.structs.replace(QUOTA, cgroup_id=cgroup_id, **counters)
+        node.status.quotas = (*node.status.quotas, quota)
+
+    return limit
 
 
 @pytest.fixture

@@ -438,6 +438,9 @@ class TestChanges:
         running = start()
         await running.until(lambda: "system" in running.status.stats)
         assert engines.made[0].count(ReadStats) >= 1
+        published = json.loads(running.agent._run_dir.status.read_text())
+        sums = {"nr_cgroups": 1, "nr_periods": 600, "nr_throttled": 30, "throttled_ns": 1_500_000_000}
+        assert (published["cpu_max"], "quotas" in published) == (sums, False)
 
 
 FOUR = Machine(tuple(Cpu(cpu, cpu, 0, 0) for cpu in range(4)))

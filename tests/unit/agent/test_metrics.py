@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from temper.agent.metrics_reference import markdown
 from temper.agent.states import State
 from temper.plan.lint import ABOUT, Invariant, Verdict
 
+LABELS = ("namespace", "pod", "container", "cgroup")
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
 
 
@@ -37,7 +39,8 @@ def test_names_follow_prometheus_conventions(entry):
     assert entry.name.startswith("temper_")
     assert entry.name.endswith("_total") == (entry.kind is Kind.COUNTER)
     assert entry.about.endswith(".")
-    assert set(entry.labels) <= {"version", "mode", "state", "step", "part", "tier", "layer", "process", "invariant"}
+    bounded = {"version", "mode", "state", "step", "part", "tier", "layer", "process", "invariant"}
+    assert set(entry.labels) <= bounded or entry.name.startswith("temper_cpu_max_")
 
 
 def test_labels_have_only_the_values_that_the_catalogue_names(node):
@@ -66,6 +69,36 @@ def test_values(node):
     assert values["temper_api_trouble", "annotations"] == 1
     assert values["temper_process_resident_bytes", "agent"] > 1e6
     assert values["temper_lint_violations", "rt_hog"] == 0
+
+
+def test_a_finite_cpu_max_is_counted_by_pod_and_container_and_others_by_path(node, limit):
+    (node.cgroups / "web/cpu.stat").write_text("usage_usec 5\nnr_periods 9\nnr_throttled 2\nthrottled_usec 30\n")
+    limit("web")
+    limit("web/app", nr_throttled=7)
+    limit("system.slice/a b.service", nr_periods=5)
+    families, _ = scrape(node)
+
+    def by_labels(name):
+        samples = families[f"temper_cpu_max_{name}"].samples
+        return {tuple(each.labels[key] for key in LABELS): each.value for each in samples}
+
+    web, app, other = ("shop", "web", "", ""), ("shop", "web", "", "web/app"), ("", "", "", "system.slice/a b.service")
+    assert by_labels("periods") == {web: 600, app: 600, other: 5}
+    assert by_labels("throttled_periods") == {web: 30, app: 7, other: 30}
+    assert by_labels("throttled_seconds") == {web: 1.5, app: 1.5, other: 1.5}
+    assert by_labels("kernel_periods") == {web: 9}  # the others have no cpu.stat
+    assert by_labels("kernel_throttled_periods") == {web: 2}
+    assert by_labels("kernel_throttled_seconds") == {web: 3e-05}
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b'"', b"\xff", b"x" * 255])
+def test_no_cgroup_s_name_spoils_a_scrape(node, limit, name):
+    path = Path("user.slice", *[os.fsdecode(name)] * 2)
+    limit(path)
+    families, _ = scrape(node)
+    (sample,) = families["temper_cpu_max_periods"].samples
+    assert sample.value == 600
+    assert len(sample.labels["cgroup"]) <= 256
 
 
 def test_a_stand_down_is_in_the_histograms_once(node):

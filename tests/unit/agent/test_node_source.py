@@ -236,6 +236,17 @@ class TestPods:
         source.settings.reload()
         assert members(source.make_plan()) == {cgroup: "critical"}
 
+    def test_a_quota_and_a_ceiling_that_changed_count_at_once(self, source, tree):
+        tree("uid-web")
+        source.feed_pods(api_pod("web", priority=HIGH))
+        before = source.make_plan()
+        assert source.make_plan() == before
+        source.file.write_text("node_name: n1\ntiers:\n  quota: {high: strict}\n  ceiling: {high: 500m}\n")
+        source.settings.reload()
+        high = source.make_plan().layer("high")
+        assert (before.layer("high").smooth_periods, before.layer("high").ceiling_millicpu) == (10, 0)
+        assert (high.smooth_periods, high.ceiling_millicpu) == (0, 500)
+
 
 class TestHeldCpus:
     def test_a_critical_pod_that_holds_cpus_goes_with_high_and_asks_for_none(self, source, tree):

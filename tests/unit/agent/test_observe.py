@@ -22,6 +22,8 @@ def test_it_says_what_is_in_force_and_why(node):
     critical = layers(document)["critical"]
     assert (critical.kind, critical.cpus, critical.may_use, critical.nr_pods) == ("confined", [2, 3], "2-3", 1)
     assert critical.total.nr_runs == 1000
+    assert (critical.smooth_periods, critical.ceiling_millicpu) == (10, 0)
+    assert layers(document)["background"].smooth_periods == 0
     assert critical.size == Size("critical", requested=2, owned=2, room=3, least=2, most=2)
     assert layers(document)["background"].size is None
     assert layers(document)["background"].may_use == "0-1"
@@ -79,6 +81,18 @@ def test_the_cgroups_say_what_a_pod_uses_and_how_it_is_held_back(node):
     assert pod.cpu.quota_millicpu == 1500
     assert (pod.pressure["cpu"].some_avg10, pod.pressure["cpu"].some_total_usec) == (1.5, 99)
     assert "memory" not in pod.pressure
+
+
+def test_each_finite_cpu_max_with_the_kernel_s_own_counters(node, limit):
+    (node.cgroups / "web/cpu.stat").write_text("usage_usec 5\nnr_periods 9\nnr_throttled 2\nthrottled_usec 30\n")
+    limit("web")
+    limit("other.slice", smooth_periods=0)
+    web, other = observe(node.facts()).quotas
+    assert (web.cgroup, web.pod, web.container, web.smooth_periods) == ("web", "shop/web", "", 10)
+    assert (web.quota_millicpu, web.period_usec) == (500, 100_000)
+    assert (web.nr_periods, web.nr_throttled, web.throttled_usec) == (600, 30, 1_500_000)
+    assert (web.cpu.nr_periods, web.cpu.nr_throttled, web.cpu.throttled_usec) == (9, 2, 30)
+    assert (other.cgroup, other.pod, other.smooth_periods) == ("other.slice", "", 0)
 
 
 async def test_busiest_threads_and_verdicts(node, run_thread, events):

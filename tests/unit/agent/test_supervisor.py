@@ -222,6 +222,16 @@ class TestCommit:
         assert (status.plan, status.generation, status.nr_commits) == (OTHER, 2, 1)
         assert status.last_commit_ns["kernel"] == 1000
 
+    async def test_how_much_a_tier_may_take_is_a_part_of_the_plan(self, attached):
+        supervisor, engine = attached
+        layers = [msgspec.structs.replace(layer, smooth_periods=10) for layer in PLAN.layers]
+        await supervisor.commit(msgspec.structs.replace(PLAN, layers=tuple(layers)))
+        layers[0] = msgspec.structs.replace(layers[0], ceiling_millicpu=1500)
+        await supervisor.commit(msgspec.structs.replace(PLAN, layers=tuple(layers)))
+        assert engine.count(Commit) == 2
+        told = engine.heard[-1].plan.layers[0]
+        assert (told.smooth_periods, told.ceiling_millicpu) == (10, 1500)
+
     async def test_a_rejected_plan_leaves_the_old_one(self, attached):
         supervisor, engine = attached
         engine.answers[Commit] = Rejected("too many cgroups")
@@ -240,6 +250,15 @@ class TestCommit:
         await supervisor.check()
         assert engines.made == []
         assert said(supervisor) == (State.STARTING, "")
+
+
+class TestStats:
+    async def test_they_are_of_the_engine_that_is_there(self, attached):
+        supervisor, _ = attached
+        await supervisor.read_stats()
+        assert (list(supervisor.status.stats), len(supervisor.status.quotas)) == (["system"], 1)
+        await supervisor.stand_down("03:12")
+        assert (supervisor.status.stats, supervisor.status.quotas) == ({}, ())
 
 
 class TestStandDown:

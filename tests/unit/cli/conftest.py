@@ -14,6 +14,7 @@ from temper.agent.observe import (
     MachineShape,
     PodReport,
     ProcessCost,
+    QuotaReport,
     ThreadView,
     VerdictView,
     encode,
@@ -49,6 +50,11 @@ def pod(key, tier, **more):
     return PodReport(pod=key, tier=tier, **({"request_millicpu": None, "limit_millicpu": None} | fields | more))
 
 
+def quota(cgroup, pod, container, **more):
+    fields = {"quota_millicpu": 500, "period_usec": 100_000, "smooth_periods": 10, "nr_periods": 600}
+    return QuotaReport(cgroup=cgroup, pod=pod, container=container, **(fields | more))
+
+
 def document_of(**more):
     """A node that enforces two pods, with one verdict."""
     fields = {
@@ -82,6 +88,8 @@ def document_of(**more):
                 may_use="2-3",
                 total=LayerStats(nr_runs=9, nr_spills=3, nr_guest_runs=4, max_wait_ns=7_000_000),
                 size=Size("critical", 2, 2, 3, 2, 2),
+                smooth_periods=10,
+                ceiling_millicpu=2500,
                 used_cpus=1.25,
                 mean_wait_us=12.0,
                 p99_wait_us=64.0,
@@ -111,6 +119,11 @@ def document_of(**more):
         ),
         "overhead": {"agent": ProcessCost(1.0, 50_000_000)},
         "api": ApiReport(1, 1, 0, {}),
+        "quotas": [
+            quota("kubepods/podu/app", "shop/web", "app", nr_throttled=30, throttled_usec=1_500_000),
+            quota("kubepods/podu", "shop/web", "", nr_throttled=10, throttled_usec=500_000),
+            quota("system.slice/a.service", "", "", nr_throttled=0, throttled_usec=0),
+        ],
     }
     return Document(**(fields | more))
 

@@ -31,7 +31,7 @@ def file(tmp_path):
 def test_check_says_ok(run, file):
     result = run("check", "--config", str(file), "--node-name", "a", "--set", "lint.enabled=false")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "ok: 4 of 29 settings are set, the others have their defaults\n"
+    assert result.stdout == "ok: 4 of 40 settings are set, the others have their defaults\n"
 
 
 def test_check_notes_that_the_node_is_not_named(run):

@@ -21,8 +21,11 @@ def test_a_pod_in_words(run):
         "tier:     critical: priority 1000000 >= 1000000: critical",
         "layer:    critical, confined, cpus 2-3, may use 2-3, protected, exclusive",
         "size:     cpus of the layer: 2 requested, 1.2 used: owns 2",
+        "quota:    cpu.max is smooth (10 periods may be saved up), the tier's ceiling 2.5 cpus",
         "asks:     2 cpus, limit -",
         "uses:     1.5 cpus, cpu.max 2.5, throttled 2 times, 3.0 s, waited for a cpu 1.5 % of the last 10 s",
+        "cpu.max:  container app: 0.5 cpus, throttled in 30 of 600 periods, 1.5 s, since our scheduler enforces it",
+        "cpu.max:  kubepods/podu: 0.5 cpus, throttled in 10 of 600 periods, 0.5 s, since our scheduler enforces it",
         "cgroups:  kubepods/podu",
         "thread:   77 (memcached) 90.0 % of cpu 3",
         "WRONG:    smt_collision: shared a core",
@@ -51,6 +54,7 @@ def test_for_scripts(run, flags, read):
     assert (told["version"], told["node"], told["state"]) == (1, "n1", "enforcing")
     assert told["pod"]["reason"].startswith("priority 1000000")
     assert told["layer"]["may_use"] == "2-3"
+    assert [quota["container"] for quota in told["quotas"]] == ["app", ""]
     assert [thread["tid"] for thread in told["threads"]] == [77]
     assert [verdict["invariant"] for verdict in told["verdicts"]] == ["smt_collision"]
 

@@ -67,6 +67,14 @@ def test_json(run, tmp_path):
     assert told["findings"][0]["place"].endswith("workload[1]")
 
 
+def test_how_cpu_max_holds_and_the_ceiling(run):
+    text = f"{GOOD}[tiers]\nsmooth_periods = 4\nceiling.critical = 1.5\n"
+    assert "cpu.max is smooth (4 periods may be saved up), the tier's ceiling 1.5 cpus." in run(text).stdout
+    told = {layer["name"]: layer for layer in json.loads(run(text, "--json").stdout)["layers"]}
+    assert (told["critical"]["smooth_periods"], told["critical"]["ceiling_millicpu"]) == (4, 1500)
+    assert (told["default"]["smooth_periods"], told["default"]["ceiling_millicpu"]) == (0, 0)
+
+
 DEMANDING = 'version = 1\n[[workload]]\nname = "api"\ntier = "high"\ncgroup = "demo.slice/*"\ncpus = 3\n'
 
 

@@ -27,6 +27,7 @@ def test_once_prints_layers_pods_and_verdicts(agent):
     lines = words(result.stdout)
     assert lines[0] == "node n1 enforcing generation 3 agent 0.0"
     assert lines[1] == "4 cpus, 4 cores, open 0-1; waiting: cpu 12.5 %"
+    assert lines[2] == "cpu.max: 3 cgroups, throttled in 40 of 1800 periods, 2.0 s"
     assert "critical confined 2-3 1 1.25 300 64 7.0 3 4 0" in lines
     assert "background open - 1 - - - - - - -" in lines
     assert "smt_collision shop/web: shared a core" in lines
@@ -36,7 +37,7 @@ def test_the_busiest_pods_come_first(agent):
     lines = words(CliRunner().invoke(top, ["--once", "--url", agent.url]).stdout)
     pods = [line for line in lines if line.startswith(("shop/", "other/"))]
     assert pods == [
-        "shop/web critical 1.5 2 - 3.0 s 1.5 yes",
+        "shop/web critical 1.5 2 - 5.0 s 1.5 yes",
         "shop/batch background 0.1 - - - -",
         "other/web background - - - - -",
     ]
@@ -45,6 +46,10 @@ def test_the_busiest_pods_come_first(agent):
 def test_json_is_the_whole_document(agent):
     told = json.loads(CliRunner().invoke(top, ["--json", "--url", agent.url]).stdout)
     assert (told["version"], len(told["pods"])) == (1, 3)
+
+
+def test_without_a_cpu_max_nothing_is_said_of_it(document):
+    assert not any(line.startswith("cpu.max") for line in printed(document(quotas=[])))
 
 
 def test_a_name_is_no_markup(document):

@@ -1,9 +1,13 @@
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from temper.engine.counters import make_buffer, sum_counters
+from temper.engine.counters import make_buffer, read_quotas, sum_counters
 from temper.engine.libbpf import constant, ffi
-from temper.wire.messages import LayerStats
+from temper.wire import channel
+from temper.wire.messages import LayerStats, QuotaStats, Stats
+from temper.wire.pair import MAX_MESSAGE
 
 SUMS = [name for name in LayerStats.__struct_fields__ if name not in ("wait_hist", "max_wait_ns")]
 BUCKETS = constant("TEMPER_WAIT_BUCKETS")
@@ -62,3 +66,41 @@ def test_a_sum_that_overflows_begins_again_as_in_c():
     stats = sum_counters(buffer, {"x": 0})["x"]
     assert (stats.wait_ns, stats.guest_ns, stats.max_wait_ns) == ((1 << 64) - 2, 1, (1 << 64) - 1)
     assert all(0 <= value < 1 << 64 for value in msgspec.structs.astuple(stats) if isinstance(value, int))
+
+
+WORDS = st.integers(0, (1 << 64) - 1)
+QUOTAS = st.builds(QuotaStats, *[WORDS] * 6, st.integers(0, 100))
+
+
+def records(quotas, length):
+    """The scheduler's array with these at their indexes."""
+    array = ffi.new("struct temper_quota[]", length)
+    for index, quota in quotas.items():
+        for name, value in msgspec.structs.asdict(quota).items():
+            setattr(array[index], name, value)
+        array[index].tokens_ns = -5
+        array[index].throttled_since_ns = array[index].burst_ns = 7
+    return array
+
+
+def test_the_message_has_fields_of_the_quota_s_struct():
+    assert set(QuotaStats.__struct_fields__) <= {name for name, _ in ffi.typeof("struct temper_quota").fields}
+
+
+@given(st.dictionaries(st.integers(0, 63), QUOTAS, max_size=9))
+def test_only_finite_quotas_of_some_cgroup_are_read(quotas):
+    expected = [quotas[index] for index in sorted(quotas) if quotas[index].cgroup_id and quotas[index].quota_ns]
+    assert read_quotas(records(quotas, 64)) == tuple(expected)
+
+
+def test_a_bucket_that_is_given_back_or_free_is_none():
+    of_nobody, endless = QuotaStats(0, 1, 1, 1, 1, 1, 0), QuotaStats(5, 1, 0, 1, 1, 1, 0)
+    assert read_quotas(records({0: of_nobody, 1: endless}, 2)) == ()
+
+
+def test_as_many_as_there_can_be_fit_one_message():
+    length = constant("TEMPER_MAX_QUOTAS")
+    most = (1 << 64) - 1
+    quotas = read_quotas(records(dict.fromkeys(range(length), QuotaStats(*[most] * 6, 100)), length))
+    assert len(quotas) == length
+    assert len(channel.encode(Stats(1, {}, quotas))) < MAX_MESSAGE / 4

@@ -1,10 +1,12 @@
+import msgspec
 import pytest
 
 from temper.engine import libbpf
 from temper.engine.generations import LayerIds, write_config
 from temper.errors import CommitRejected
 from temper.plan.layers import DEFAULT, SYSTEM, Layer, Plan
-from temper.plan.tiers import LayerKind
+from temper.plan.tiers import MOST_SMOOTH_PERIODS, LayerKind
+from temper.plan.units import MAX_CPUS, MILLI
 
 OWNER_NONE = libbpf.constant("TEMPER_OWNER_NONE")
 
@@ -43,6 +45,21 @@ def test_the_slot_is_written_whole():
     assert config.generation == 0
     assert list(config.owner)[:5] == [OWNER_NONE, OWNER_NONE, ids["critical"], ids["critical"], OWNER_NONE]
     assert [config.order[rank] for rank in range(config.nr_layers)] == [ids[item.name] for item in LARGE.layers]
+
+
+def test_what_its_cgroups_may_save_up_and_its_ceiling():
+    smooth = msgspec.structs.replace(layer("high", 1), smooth_periods=10, ceiling_millicpu=1_000_000_000)
+    plan = Plan((layer(SYSTEM, 0), smooth, layer(DEFAULT, 2)), ())
+    ids = LayerIds().extended(plan)
+    layers = filled(plan, ids).layers
+    assert (layers[ids["high"]].smooth_periods, layers[ids["high"]].ceiling_millicpu) == (10, 1_000_000_000)
+    assert (layers[ids[SYSTEM]].smooth_periods, layers[ids[SYSTEM]].ceiling_millicpu) == (0, 0)
+
+
+def test_the_most_that_the_settings_allow_fits_the_fields():
+    fields = dict(libbpf.ffi.typeof("struct temper_layer").fields)
+    assert 256 ** libbpf.ffi.sizeof(fields["smooth_periods"].type) > MOST_SMOOTH_PERIODS
+    assert 256 ** libbpf.ffi.sizeof(fields["ceiling_millicpu"].type) > MAX_CPUS * MILLI
 
 
 def test_a_layer_left_out_is_served_last():

@@ -50,7 +50,11 @@ def test_a_whole_pod():
             "status": {
                 "phase": "Running",
                 "qosClass": "Guaranteed",
-                "containerStatuses": [{"name": "app", "resources": cpu("1500m", "3"), "ready": True}, {"name": "log"}],
+                "containerStatuses": [
+                    {"name": "app", "containerID": "containerd://a1", "resources": cpu("1500m", "3"), "ready": True},
+                    {"name": "log", "containerID": 7},
+                ],
+                "ephemeralContainerStatuses": [{"name": "debug", "containerID": "cri-o://d1", "resources": {}}],
                 "initContainerStatuses": [{"name": "proxy", "resources": cpu("50m")}],
                 "resources": cpu("3250m", "4250m"),
             },
@@ -76,13 +80,14 @@ def test_a_whole_pod():
             Container(name="migrate", kind=ContainerKind.INIT, cpu_request_millicpu=1000, cpu_limit_millicpu=1000),
             Container(
                 name="app",
+                id="a1",
                 cpu_request_millicpu=2000,
                 cpu_limit_millicpu=4000,
                 actuated_request_millicpu=1500,
                 actuated_limit_millicpu=3000,
             ),
             Container(name="log"),
-            Container(name="debug", kind=ContainerKind.EPHEMERAL),
+            Container(name="debug", id="d1", kind=ContainerKind.EPHEMERAL),
         ),
         request_millicpu=3000,
         limit_millicpu=5000,

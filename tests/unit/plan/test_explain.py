@@ -1,7 +1,7 @@
 import pytest
 
 from temper.plan.demand import Demand
-from temper.plan.explain import explain, explain_size
+from temper.plan.explain import explain, explain_bandwidth, explain_size
 from temper.plan.layers import Size
 from temper.plan.machine import Cpu, Machine
 from temper.plan.planner import make_plan
@@ -72,6 +72,25 @@ def test_a_size_by_demand_is_said(asked, tier, demand, sentence):
 )
 def test_a_size_in_short(size, used, sentence):
     assert explain_size(size, used) == sentence
+
+
+@pytest.mark.parametrize(
+    ("bandwidth", "sentence"),
+    [
+        ((0, 0), "cpu.max is strict"),
+        ((10, 0), "cpu.max is smooth (10 periods may be saved up)"),
+        ((0, 1500), "cpu.max is strict, the tier's ceiling 1.5 cpus"),
+    ],
+)
+def test_bandwidth_in_short(bandwidth, sentence):
+    assert explain_bandwidth(*bandwidth) == sentence
+
+
+def test_how_cpu_max_holds_is_said_of_every_tier_and_of_no_system_layer():
+    said = reasons(critical=1000, normal=1000)
+    assert said["critical"].endswith(" cpu.max is smooth (10 periods may be saved up).")
+    assert said["normal"].endswith(" cpu.max is strict.")
+    assert "cpu.max" not in said["system"] + said["default"]
 
 
 def test_one_reason_for_each_layer_in_rank_order():

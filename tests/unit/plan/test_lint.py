@@ -224,6 +224,15 @@ def test_no_more_than_the_quota(used, quota, wrong):
     assert found(pods=(pod,), plan=None) == []
 
 
+@pytest.mark.parametrize(
+    ("layer", "over_s", "used", "wrong"),
+    [("high", 10, 1200, 0), ("high", 10, 1220, 1), ("high", 1, 2100, 0), ("high", 0, 1200, 1), ("low", 10, 1200, 1)],
+)
+def test_what_a_smooth_tier_s_pod_saved_up_it_may_use(layer, over_s, used, wrong):
+    pod = PodSample(pod="a", layer=layer, used_millicpu=used, quota_millicpu=1000)
+    assert found(pods=(pod,), over_ns=over_s * 1_000_000_000) == [("quota_exceeded", "a")] * wrong
+
+
 @pytest.mark.parametrize(("pod_layer", "held", "wrong"), [("high", {2}, 1), ("critical", {2}, 0), ("low", {0, 5}, 0)])
 def test_cpus_given_away_twice(pod_layer, held, wrong):
     pod = PodSample(pod="a", layer=pod_layer, held=frozenset(held))

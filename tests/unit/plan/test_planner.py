@@ -10,7 +10,7 @@ from temper.plan.explain import explain
 from temper.plan.layers import DEFAULT, SYSTEM, Size
 from temper.plan.machine import Cpu, Machine
 from temper.plan.planner import ORDER, make_plan
-from temper.plan.tiers import LayerKind, Tier
+from temper.plan.tiers import LayerKind, Quota, Tier, bandwidths
 from temper.plan.workloads import Workload, find_clashes
 
 FOUR = Machine(tuple(Cpu(id=cpu, core=cpu, llc=0, node=0) for cpu in range(4)))
@@ -187,6 +187,17 @@ def test_normal_without_requests_prefers_no_cpus():
 
 def test_a_request_of_zero_still_gets_a_core():
     assert make_plan(FOUR, [workload(Tier.CRITICAL, 0)]).layer("critical").cpus == (3,)
+
+
+def test_each_tier_has_its_bandwidth_and_the_system_layers_have_none():
+    given = bandwidths({Tier.LOW: Quota.SMOOTH}, 3, {Tier.HIGH: 2500})
+    plan = make_plan(FOUR, [workload(tier, 500) for tier in Tier], bandwidths=given)
+    found = {layer.name: (layer.smooth_periods, layer.ceiling_millicpu) for layer in plan.layers}
+    assert found == {
+        **{"system": (0, 0), "critical": (3, 0), "high": (3, 2500), "default": (0, 0)},
+        **{"normal": (0, 0), "low": (3, 0), "background": (0, 0)},
+    }
+    assert plan != make_plan(FOUR, [workload(tier, 500) for tier in Tier])
 
 
 class TestDemand:

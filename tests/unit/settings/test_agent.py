@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from temper.agent.breaker import Breaker
 from temper.errors import InvalidInput
 from temper.plan.pod_tiers import PRESETS, SYSTEM_PRIORITY, Rules
+from temper.plan.tiers import DEFAULT_BANDWIDTHS, Bandwidth, Tier
 from temper.settings.agent import KEYS, AgentSettings, Mode, adopt, changes, load
 from temper.settings.keys import build, flatten
 from temper.settings.sources import Origin, Sources
@@ -57,6 +58,27 @@ def test_a_preset_gives_the_thresholds_that_are_not_set():
     assert loaded.values["tiers.thresholds.low"][1:] == (Origin.DEFAULT, "tiers.preset koordinator")
 
 
+def test_bandwidths_are_the_plans():
+    assert AgentSettings().tiers.bandwidths == DEFAULT_BANDWIDTHS
+    found = setting(
+        *("tiers.quota.high=strict", "tiers.quota.low=smooth", "tiers.smooth_periods=50"),
+        *("tiers.ceiling.low=1.5", "tiers.ceiling.background=250m"),
+    ).tiers.bandwidths
+    assert found == {
+        Tier.CRITICAL: Bandwidth(50),
+        Tier.HIGH: Bandwidth(),
+        Tier.NORMAL: Bandwidth(),
+        Tier.LOW: Bandwidth(50, 1500),
+        Tier.BACKGROUND: Bandwidth(0, 250),
+    }
+
+
+def test_how_much_a_tier_may_take_is_adopted_by_a_running_agent():
+    new = setting("tiers.quota.high=strict", "tiers.smooth_periods=3", "tiers.ceiling.low=2")
+    live = ["tiers.quota.high", "tiers.smooth_periods", "tiers.ceiling.low"]
+    assert changes(AgentSettings(), new) == (live, [])
+
+
 @pytest.mark.parametrize(
     ("texts", "found"),
     [
@@ -67,6 +89,14 @@ def test_a_preset_gives_the_thresholds_that_are_not_set():
         (["commit.longest_wait_ms=5"], "--set commit.longest_wait_ms: longest_wait_ms is 5, less than quiet_ms"),
         (["safety.deadman_ms=1999"], '"1999" is not a whole number from 2000 to 120000'),
         (["cgroups.root="], '--set cgroups.root: "" is not an absolute path'),
+        (["tiers.quota.low=soft"], '--set tiers.quota.low: "soft" is not one of strict, smooth'),
+        (["tiers.quota.system=strict"], "unknown key; allowed are critical, high, normal, low, background"),
+        (["tiers.smooth_periods=1"], '"1" is not a whole number from 2 to 100'),
+        (["tiers.smooth_periods=101"], '"101" is not a whole number from 2 to 100'),
+        (
+            ["tiers.ceiling.high=5m"],
+            "tiers.ceiling.high: \"5m\" is not a number of cpus from 0.01 such as 2, 1.5 or 1500m, or '' for none",
+        ),
         (["tiers.preset=other"], '"other" is not one of default, koordinator'),
     ],
 )
@@ -139,6 +169,10 @@ def test_the_schema_of_a_chart_can_be_made_of_the_tree():
 _TEXT = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=20).filter(str.isprintable)
 _CGROUP = st.lists(st.text(f"{ascii_lowercase}-.:\\#'\"", min_size=1).filter(lambda part: part.strip(".")), max_size=3)
 _TEXTS = {
+    **{
+        f"tiers.ceiling.{tier}": st.one_of(st.just(""), st.integers(10, 10**9).map("{}m".format), st.just("1.5"))
+        for tier in Tier
+    },
     "node_name": st.one_of(st.sampled_from(["", "null", "1e3", "0x1", "yes", "2001-01-01"]), st.text("abc019")),
     "tiers.preset": st.sampled_from(sorted(PRESETS)),
     "kubernetes.kubeconfig": st.one_of(st.just(""), _TEXT.map(lambda text: f"/{text}")),

@@ -1,6 +1,14 @@
 import pytest
 
-from temper.settings.texts import is_cgroup_or_empty, is_listen, is_node_name, is_path, is_path_or_empty, parse_listen
+from temper.settings.texts import (
+    is_ceiling_or_empty,
+    is_cgroup_or_empty,
+    is_listen,
+    is_node_name,
+    is_path,
+    is_path_or_empty,
+    parse_listen,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,11 @@ def test_refused_listening_addresses(text):
             ["A", "a_b", "-a", "a-", "a..b", ".a", "a.", "é", "a" * 254, "a/b"],
         ),
         (is_path, ["/", "/sys/fs/cgroup"], ["", "sys"]),
+        (
+            is_ceiling_or_empty,
+            ["", "2", "1.5", "1500m", "0.01", "10m", "1000000"],
+            ["0", "9m", "0.009", "-1", "1e3", "2 cpus", " 2", "nan", "1000001", "none"],
+        ),
         (is_path_or_empty, ["", "/a"], ["a"]),
         (
             is_cgroup_or_empty,

@@ -1,7 +1,7 @@
 import pytest
 
 from temper.errors import InvalidInput
-from temper.plan.tiers import Tier
+from temper.plan.tiers import DEFAULT_BANDWIDTHS, Bandwidth, Tier
 from temper.settings.workloads import MAX_BYTES, load, parse
 
 GOOD = """
@@ -162,6 +162,51 @@ def test_a_duplicate_names_the_first():
     assert findings("\n".join(["version = 1", *entries])) == [
         'f: workload[1].name: "a" is already the name at f: workload[0]'
     ]
+
+
+def test_how_much_a_tier_may_take():
+    assert parse("version = 1", "f").bandwidths == DEFAULT_BANDWIDTHS
+    text = """
+    version = 1
+    [tiers]
+    smooth_periods = 2
+    quota.high = "strict"
+    quota.normal = "smooth"
+    [tiers.ceiling]
+    normal = 0.01
+    low = 3
+    background = "1500m"
+    """
+    assert parse(text, "f").bandwidths == {
+        Tier.CRITICAL: Bandwidth(2),
+        Tier.HIGH: Bandwidth(),
+        Tier.NORMAL: Bandwidth(2, 10),
+        Tier.LOW: Bandwidth(0, 3000),
+        Tier.BACKGROUND: Bandwidth(0, 1500),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "finding"),
+    [
+        ("tiers = 1", "f: tiers: 1 is not a table"),
+        ("tiers.quota = 'smooth'", 'f: tiers.quota: "smooth" is not a table'),
+        ("tiers.qouta.low = 'smooth'", 'f: tiers.qouta: unknown key, did you mean "quota"?; allowed are smooth_'),
+        ("tiers.quota.lwo = 'smooth'", 'f: tiers.quota.lwo: unknown key, did you mean "low"?; allowed are critical,'),
+        ("tiers.quota.low = 'smoth'", 'f: tiers.quota.low: "smoth" is not one of strict, smooth, did you mean "smooth'),
+        ("tiers.quota.low = [1]", "f: tiers.quota.low: [1] is not one of strict, smooth"),
+        ("tiers.smooth_periods = 1", "f: tiers.smooth_periods: 1 is not a whole number from 2 to 100"),
+        ("tiers.smooth_periods = 2.0", "f: tiers.smooth_periods: 2.0 is not a whole number from 2 to 100"),
+        ("tiers.smooth_periods = true", "f: tiers.smooth_periods: True is not a whole number from 2 to 100"),
+        ("tiers.ceiling.low = 0", "f: tiers.ceiling.low: 0 is less than the least number of cpus, 0.01"),
+        ("tiers.ceiling.low = '9m'", "f: tiers.ceiling.low: 0.009 is less than the least number of cpus, 0.01"),
+        ("tiers.ceiling.low = -1", "f: tiers.ceiling.low: the number of cpus is not from 0 to"),
+        ("tiers.ceiling.low = []", "f: tiers.ceiling.low: a list is not a number of cpus such as"),
+    ],
+)
+def test_one_thing_wrong_with_a_tier(line, finding):
+    (found,) = findings(f"version = 1\n{line}")
+    assert finding in found
 
 
 def test_load_names_the_file_as_given(tmp_path):
