@@ -81,7 +81,8 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 
 u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
-u64 serviced_ns; /* when all but the quotas was last looked after */
+s64 clock_distance_ns; /* clock_ns() - CLOCK_MONOTONIC */
+u64 serviced_ns;       /* when all but the quotas was last looked after */
 u32 nr_looks;
 bool somebody_waits;   /* at this look */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
@@ -238,10 +239,23 @@ static __noinline int service_queues(u64 now)
 
 static __noinline u64 service_quotas(u64 now);
 
+/*
+ * The clock that tasks wait by (clock_ns), for a timer. Outside the scheduler's own operations it may be as old as the
+ * cpu's last look at it: a bucket's refill was seen 74 ms late. CLOCK_MONOTONIC never is, but NTP slews it, by 500 ppm
+ * at most. So the distance between the two is kept: what is measured is it, or too little.
+ */
+static __always_inline u64 timer_clock_ns(u64 monotonic_ns)
+{
+	s64 distance_ns = clock_ns() - monotonic_ns, least_ns = clock_distance_ns - NSEC_PER_MSEC / 100;
+
+	clock_distance_ns = distance_ns > least_ns ? distance_ns : least_ns;
+	return monotonic_ns + clock_distance_ns;
+}
+
 static int service(void *map, int *key, struct service_timer *timer)
 {
 	u64 beat_ns = *(volatile u64 *)&control.beat_ns, monotonic_ns = bpf_ktime_get_ns(), next_ns;
-	u64 now = clock_ns(); /* what tasks wait since, and buckets are refilled by */
+	u64 now = timer_clock_ns(monotonic_ns);
 
 	if (*(volatile u32 *)&exit_record.kind)
 		return 0; /* out already; another scheduler may be in */
