@@ -4,7 +4,7 @@
 #define TEMPER_CLASSIFY_BPF_H
 
 /* The id of a cgroup's ancestor, `up` levels above it: itself at 0, 0 above the root. */
-static __always_inline u64 ancestor_id(struct cgroup *cgroup, u32 up)
+static __always_inline u64 ancestor_id(const struct cgroup *cgroup, u32 up)
 {
 	int level = BPF_CORE_READ(cgroup, level) - (int)up;
 	u64 offset = bpf_core_field_offset(struct cgroup, ancestors);
@@ -19,13 +19,20 @@ static __always_inline u64 ancestor_id(struct cgroup *cgroup, u32 up)
 /*
  * Where a task of this cgroup belongs, by its ancestors, its own cgroup first: the nearest mapped one's layer, which is
  * returned (the default layer when none is mapped), the nearest one's share, and every bucket (quota.bpf.h).
+ *
+ * Not static, so the verifier looks at it once and not on each way to it, which took longer than all the rest. Such a
+ * function is given no pointer to a kernel's structure: tctx->cgroup_at is its address, and only probed.
  */
-static __noinline u32 resolve(u32 slot, struct cgroup *cgroup, struct task_ctx *tctx)
+__noinline u32 resolve(u32 slot, struct task_ctx *tctx)
 {
 	struct temper_config *config = config_of(slot);
+	const struct cgroup *cgroup;
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
 	u32 layer = TEMPER_MAX_LAYERS, nr_mapped = 0, periods, i;
 
+	if (!tctx)
+		return 0; /* never; the verifier asks for it */
+	cgroup = (const void *)tctx->cgroup_at;
 	tctx->nr_chain = 0;
 	tctx->new_share = 0;
 	bpf_for(i, 0, MAX_DEPTH) {
@@ -72,33 +79,45 @@ static __always_inline bool is_our_own(const struct task_struct *p)
 	return p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid;
 }
 
+/* By what it is now: its layer, its class, its share. Is its layer another one? Not static: see resolve(). */
+__noinline bool reclassify(u32 slot, struct task_ctx *tctx, u32 weight, bool is_system)
+{
+	u32 layer;
+	bool moves, idle;
+
+	if (!tctx)
+		return false; /* never */
+	layer = resolve(slot, tctx);
+	idle = is_share_idle(tctx->new_share);
+	if (is_system) {
+		layer = config_of(slot)->system_layer;
+		tctx->new_share = tctx->nr_chain = idle = 0;
+	}
+	if (idle && !any_idle_class)
+		any_idle_class = true;
+	moves = layer != tctx->layer || !tctx->generation;
+	tctx->layer = layer;
+	tctx->class = layer + (idle ? TEMPER_MAX_LAYERS : 0);
+	join_share(weight, tctx, tctx->new_share);
+	return moves;
+}
+
 /* Resolve again only when something changed since the last time: the plan, the task's cgroup, quotas, idle cgroups. */
 static __always_inline void classify(struct task_struct *p, struct task_ctx *tctx, u32 slot)
 {
-	struct temper_config *config = config_of(slot);
 	struct cgroup *cgroup = p->cgroups->dfl_cgrp;
-	u64 cgroup_id = cgroup->kn->id, generation = config->generation;
-	u32 layer;
+	u64 cgroup_id = cgroup->kn->id, generation = config_of(slot)->generation;
 
 	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id &&
 	    tctx->cgroup_generation == cgroup_generation)
 		return;
 	tctx->cgroup_generation = cgroup_generation;
-	layer = resolve(slot, cgroup, tctx);
-	tctx->idle = is_share_idle(tctx->new_share);
-	if (tctx->idle && !any_idle_class)
-		any_idle_class = true;
-	if ((p->flags & PF_KTHREAD) || is_our_own(p)) {
-		layer = config->system_layer;
-		tctx->new_share = tctx->nr_chain = tctx->idle = 0;
-	}
+	tctx->cgroup_at = (u64)cgroup;
 	/* Another layer's clock may be far from this one's. A task that stays keeps what it owes. */
-	if (layer != tctx->layer || !tctx->generation)
-		task_set_vtime(p, queue_ctx(layer, tctx->llc)->vtime);
-	tctx->layer = layer;
+	if (reclassify(slot, tctx, p->scx.weight, (p->flags & PF_KTHREAD) || is_our_own(p)))
+		task_set_vtime(p, queue_ctx(tctx->class, tctx->llc)->vtime);
 	tctx->generation = generation;
 	tctx->cgroup_id = cgroup_id;
-	join_share(p, tctx, tctx->new_share);
 }
 
 #endif

@@ -3,40 +3,36 @@
 #ifndef TEMPER_PLACE_BPF_H
 #define TEMPER_PLACE_BPF_H
 
-/* A cpu that p may run on and that no higher class has; -1 when there is none among those that are looked at. */
-static __always_inline s32 unreleased_cpu(struct task_struct *p, s32 first)
+/* A cpu that p may run on and that no higher class keeps, or -1. */
+static __always_inline s32 unhogged_cpu(struct task_struct *p)
 {
-	u32 i;
+	u32 zero = 0;
+	struct mask *mask = bpf_map_lookup_elem(&unhogged, &zero);
+	s32 cpu;
 
-	bpf_for(i, 0, LOOK_BATCH) {
-		s32 cpu = first + (s32)i;
-
-		if (i >= nr_cpus)
-			break;
-		if (cpu >= (s32)nr_cpus)
-			cpu -= nr_cpus;
-		if (!cpu_ctx(cpu)->released && !cpu_ctx(cpu)->hogged && bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-			return cpu;
-	}
-	return -1;
+	if (!mask || !mask->cpus)
+		return -1;
+	cpu = bpf_cpumask_any_and_distribute((const struct cpumask *)mask->cpus, p->cpus_ptr);
+	return (u32)cpu < nr_cpus ? cpu : -1;
 }
 
-/* Asked only while some cpu is hogged: may it run on a cpu of its layer's that isn't? */
-static __noinline bool has_unhogged_home(struct task_struct *p, u32 slot, u32 layer)
+/* May it run on a cpu of `mask` that no higher class keeps? */
+static __always_inline bool has_unhogged(struct task_struct *p, const struct cpumask *mask)
 {
-	struct temper_config *config = config_of(slot);
-	u32 cpu;
+	u32 zero = 0;
+	struct mask *free = bpf_map_lookup_elem(&unhogged, &zero), *room = bpf_map_lookup_elem(&scratch, &zero);
+	struct bpf_cpumask *both = room ? room->cpus : NULL;
 
-	bpf_for(cpu, 0, nr_cpus)
-		if (may_use(config, cpu, layer) && !cpu_ctx(cpu)->hogged && bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-			return true;
-	return false;
+	if (!both || !free || !free->cpus)
+		return true;
+	bpf_cpumask_and(both, mask, (const struct cpumask *)free->cpus);
+	return bpf_cpumask_intersects((const struct cpumask *)both, p->cpus_ptr);
 }
 
-/* Where a guest waits: on its cpu, unless a higher class has that for good and it may run elsewhere. */
+/* Where a guest waits: on its cpu, unless a higher class keeps that and it may run elsewhere. */
 static __always_inline s32 guest_cpu(struct task_struct *p, s32 cpu)
 {
-	s32 other = nr_hogged && !task_cannot_move(p) ? unreleased_cpu(p, cpu) : -1;
+	s32 other = cpu_ctx(cpu)->hogged && !task_cannot_move(p) ? unhogged_cpu(p) : -1;
 
 	return other >= 0 ? other : cpu;
 }
@@ -48,12 +44,12 @@ static __always_inline bool has_home(struct task_struct *p, u32 slot, u32 layer)
 
 	if (task_cannot_move(p))
 		return may_use(config_of(slot), scx_bpf_task_cpu(p), layer);
-	if (nr_hogged)
-		return has_unhogged_home(p, slot, layer);
-	if (is_unrestricted(p))
+	if (is_unrestricted(p) && !nr_hogged)
 		return true;
 	all = layer_mask(slot, layer, MASK_ALL);
-	return all && bpf_cpumask_intersects(all, p->cpus_ptr);
+	if (!all)
+		return false;
+	return nr_hogged ? has_unhogged(p, all) : bpf_cpumask_intersects(all, p->cpus_ptr);
 }
 
 static __always_inline bool has_siblings(s32 cpu)

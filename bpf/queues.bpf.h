@@ -13,7 +13,7 @@
 /* Its place in virtual time, no further than the lag from the queue's clock: sleepers gain, and hogs owe, only so much. */
 static __always_inline u64 place_vtime(struct task_struct *p, struct task_ctx *tctx, u32 llc)
 {
-	u32 class = class_of(tctx);
+	u32 class = tctx->class;
 	u64 clock = queue_ctx(class, llc)->vtime, vtime = p->scx.dsq_vtime, ahead_ns = VTIME_AHEAD_NS * (u64)nr_cpus;
 
 	/* What it owes, or is owed, goes with it to another cache's queue. */
@@ -74,7 +74,7 @@ static __always_inline u64 queue_slice(u32 slot, struct task_ctx *tctx)
 
 static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
 {
-	u32 class = class_of(tctx), llc = queue_llc(config_of(slot), tctx->layer, cpu);
+	u32 class = tctx->class, llc = queue_llc(config_of(slot), tctx->layer, cpu);
 
 	tctx->guest = false;
 	hint_class(class, llc, now);

@@ -10,16 +10,13 @@
 static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer)
 {
 	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
-	s32 cpu = scx_bpf_task_cpu(p), other;
+	s32 cpu = scx_bpf_task_cpu(p);
 
 	if (task_cannot_move(p))
 		return cpu;
 	if (all && !may_use(config_of(slot), cpu, layer) && bpf_cpumask_intersects(all, p->cpus_ptr))
 		cpu = bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
-	if (!cpu_ctx(cpu)->released)
-		return cpu;
-	other = unreleased_cpu(p, cpu);
-	return other >= 0 ? other : cpu;
+	return guest_cpu(p, cpu);
 }
 
 /*
@@ -64,7 +61,7 @@ static __always_inline bool move_to_guests(struct bpf_iter_scx_dsq *it, struct t
 static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
 				   struct task_ctx *tctx, u32 slot, u64 now)
 {
-	u32 layer = tctx->layer, class = class_of(tctx), llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
+	u32 layer = tctx->layer, class = tctx->class, llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
 
 	if (!has_home(p, slot, layer)) {
 		move_to_guests(it, found, tctx, guest_cpu(p, scx_bpf_task_cpu(p)), now);
@@ -75,7 +72,7 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), queue_ctx(class, llc)->vtime))
 		return;
 	tctx->llc = llc;
-	compete(p, tctx);
+	compete(p->scx.weight, tctx);
 	wake_idle(slot, layer);
 }
 
@@ -122,7 +119,7 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 	if (!tctx)
 		return;
 	classify(p, tctx, slot);
-	if (class_of(tctx) != class || lost_cache || (nr_hogged && !has_home(p, slot, tctx->layer)))
+	if (tctx->class != class || lost_cache || (nr_hogged && !has_home(p, slot, tctx->layer)))
 		rehome(it, found, p, tctx, slot, now);
 	else if (is_stranded(p, tctx, class, now) &&
 		 move_to_guests(it, found, tctx, rescue_cpu(p, slot, tctx->layer), now))
@@ -143,14 +140,14 @@ static __noinline int look_through(u32 slot, u32 class, u32 llc, u64 now, u32 mo
 static __always_inline void leave(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
 				  s32 cpu, u64 now)
 {
-	s32 other = task_cannot_move(p) ? -1 : unreleased_cpu(p, cpu);
+	s32 other = guest_cpu(p, cpu);
 
-	if (other >= 0)
+	if (other != cpu)
 		move_to_guests(it, found, NULL, other, now);
 }
 
-/* Guests of a cpu that a higher class holds: those that can run elsewhere go there. */
-static __noinline int leave_released(s32 cpu, u64 now)
+/* Guests of a cpu that a higher class keeps: those that can run elsewhere go there. */
+static __noinline int leave_hogged(s32 cpu, u64 now)
 {
 	for_each_queued(DSQ_GUEST(cpu), 0, LOOK_BATCH, leave, cpu, now);
 	return 0;
@@ -178,24 +175,35 @@ static __noinline int service_layers(u32 slot, u64 now, u32 most)
 }
 
 /* A real-time task that never sleeps: since 7.0 the kernel keeps a twentieth of its cpu for us, so nobody's wait shows it. */
-static __always_inline bool is_hogged(struct cpu_ctx *cctx)
+static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu)
 {
+	u32 zero = 0;
+	struct mask *free = bpf_map_lookup_elem(&unhogged, &zero);
+	bool hogged;
+
 	if (!cctx->released)
 		cctx->hog_looks = cctx->hog_looks > 2 ? cctx->hog_looks - 2 : 0;
 	else if (cctx->hog_looks < HOG_LOOKS_MAX)
 		cctx->hog_looks++;
-	cctx->hogged = cctx->hog_looks >= HOG_LOOKS || (cctx->hogged && cctx->hog_looks);
-	return cctx->hogged;
+	hogged = cctx->hog_looks >= HOG_LOOKS || (cctx->hogged && cctx->hog_looks);
+	if (hogged == cctx->hogged || !free || !free->cpus)
+		return;
+	cctx->hogged = hogged;
+	nr_hogged += hogged ? 1 : -1;
+	if (hogged)
+		bpf_cpumask_clear_cpu(cpu, free->cpus);
+	else
+		bpf_cpumask_set_cpu(cpu, free->cpus);
 }
 
 static __noinline int service_cpus(u64 now)
 {
-	u32 cpu, hogged = 0;
+	u32 cpu;
 
 	bpf_for(cpu, 0, nr_cpus) {
 		struct cpu_ctx *cctx = cpu_ctx(cpu);
 
-		hogged += is_hogged(cctx);
+		judge_hog(cctx, cpu);
 		if (cctx->guest_deferred) {
 			cctx->guest_deferred = false;
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
@@ -208,10 +216,9 @@ static __noinline int service_cpus(u64 now)
 			cctx->kthread_hint_ns = now;
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
 		}
-		if (cctx->released && cctx->guest_hint_ns)
-			leave_released(cpu, now);
+		if (cctx->hogged && cctx->guest_hint_ns)
+			leave_hogged(cpu, now);
 	}
-	nr_hogged = hogged;
 	return 0;
 }
 

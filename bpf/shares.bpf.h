@@ -23,10 +23,10 @@ static __always_inline struct share *share_at(u32 index)
 }
 
 /* Its price now, in PRICE_ONE per nanosecond. */
-static __always_inline u32 price(const struct task_struct *p, const struct task_ctx *tctx)
+static __always_inline u32 price(u32 task_weight, const struct task_ctx *tctx)
 {
 	struct share *share = share_at(tctx->share);
-	u64 weight = p->scx.weight ?: 1, all = WEIGHT_DEFAULT, up = PRICE_ONE;
+	u64 weight = task_weight ?: 1, all = WEIGHT_DEFAULT, up = PRICE_ONE;
 
 	if (tctx->share) {
 		all = *(volatile u32 *)&share->tasks_weight + share->children_weight;
@@ -39,11 +39,11 @@ static __always_inline u32 price(const struct task_struct *p, const struct task_
 }
 
 /* It is runnable, and competes in its cgroup. */
-static __always_inline void compete(const struct task_struct *p, struct task_ctx *tctx)
+static __always_inline void compete(u32 weight, struct task_ctx *tctx)
 {
 	if (tctx->competing || !tctx->share)
 		return;
-	tctx->competing = p->scx.weight ?: 1;
+	tctx->competing = weight ?: 1;
 	__sync_fetch_and_add(&share_at(tctx->share)->tasks_weight, tctx->competing);
 }
 
@@ -56,7 +56,7 @@ static __always_inline void stop_competing(struct task_ctx *tctx)
 }
 
 /* Its cgroup is another one now, or its layer is. */
-static __always_inline void join_share(const struct task_struct *p, struct task_ctx *tctx, u32 index)
+static __always_inline void join_share(u32 weight, struct task_ctx *tctx, u32 index)
 {
 	struct share *share = share_at(index);
 
@@ -66,15 +66,15 @@ static __always_inline void join_share(const struct task_struct *p, struct task_
 		stop_competing(tctx);
 		tctx->share = index;
 		if (competed)
-			compete(p, tctx);
+			compete(weight, tctx);
 	}
 	if (share->layer != tctx->layer)
 		share->layer = tctx->layer;
-	tctx->price = price(p, tctx);
+	tctx->price = price(weight, tctx);
 }
 
 /* Does its cgroup, or one above it, run only when nothing else would? */
-static __noinline bool is_share_idle(u32 index)
+__noinline bool is_share_idle(u32 index)
 {
 	u32 i;
 
@@ -205,7 +205,7 @@ static __noinline u64 price_up(u32 index, u32 layer)
 	return up < PRICE_ONE ? PRICE_ONE : up;
 }
 
-static __noinline int look_at_shares(void)
+__noinline int look_at_shares(void)
 {
 	u32 nr = nr_shares, i;
 

@@ -132,6 +132,7 @@ struct task_ctx {
 	u64 cgroup_generation; /* by which `chain`, `share` and `idle` were resolved */
 	u16 chain[MAX_CHAIN];
 	u32 share;
+	u64 cgroup_at; /* for resolve(), as is the next */
 	u32 new_share; /* what resolve() found */
 	u32 price;     /* of a nanosecond, when it last ran */
 	u32 competing; /* the weight with which it is counted in its share; 0 while it isn't */
@@ -139,7 +140,7 @@ struct task_ctx {
 	u8 layer;
 	u8 llc;	  /* whose queue's clock its vtime is of */
 	u8 guest; /* queued, or running, as a guest */
-	u8 idle;  /* of an idle cgroup */
+	u8 class; /* which of its layer's queues is its own: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
 };
 
 struct {
@@ -245,6 +246,14 @@ struct {
 	__type(value, struct mask);
 } llc_masks SEC(".maps");
 
+/* The cpus that no higher class keeps; made at init. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct mask);
+} unhogged SEC(".maps");
+
 /* Room for one intersection, per cpu: ops do not nest on a cpu. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -316,10 +325,9 @@ static __always_inline struct queue_ctx *queue_ctx(u32 class, u32 llc)
 	return &queue_ctxs[(class % MAX_CLASSES) * TEMPER_MAX_LLCS + llc % TEMPER_MAX_LLCS];
 }
 
-/* Which of its layer's queues are a task's. */
-static __always_inline u32 class_of(const struct task_ctx *tctx)
+static __always_inline bool is_idle(const struct task_ctx *tctx)
 {
-	return tctx->layer + (tctx->idle ? TEMPER_MAX_LAYERS : 0);
+	return tctx->class >= TEMPER_MAX_LAYERS;
 }
 
 static __always_inline struct temper_layer *layer_of(struct temper_config *config, u32 layer)

@@ -72,7 +72,7 @@ s32 BPF_STRUCT_OPS(temper_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 		s->nr_direct++;
 	}
 	tctx->guest = false;
-	compete(p, tctx);
+	compete(p->scx.weight, tctx);
 	tctx->queued_ns = clock_ns();
 	place_vtime(p, tctx, queue_llc(config_of(slot), tctx->layer, cpu));
 	dsq_insert(p, DSQ_LOCAL, layer_slice(slot, tctx->layer), 0);
@@ -104,7 +104,7 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 		park(p, tctx, empty, now);
 		return;
 	}
-	compete(p, tctx);
+	compete(p->scx.weight, tctx);
 	if (!has_home(p, slot, tctx->layer)) {
 		enqueue_guest(p, tctx, guest_cpu(p, task_cpu), now);
 		return;
@@ -169,7 +169,7 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 	if (delta_ns > MAX_DELTA_NS)
 		delta_ns = MAX_DELTA_NS;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
-	tctx->price = price(p, tctx);
+	tctx->price = price(p->scx.weight, tctx);
 	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * tctx->price / PRICE_ONE);
 	if (!share_at(tctx->share)->ran)
 		share_at(tctx->share)->ran = true;
@@ -190,23 +190,18 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 	cctx->guest_next_ns = clock_ns() + pause_ns;
 }
 
-/* Nobody else wants this cpu: let the task go on, unless it has another place to be. */
-static __always_inline void go_on(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
+/* For how long the task that ran until now may go on here; 0: it has another place to be, or has to wait. */
+static __always_inline u64 slice_to_go_on(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
 {
-	if (is_percpu_kthread(p)) {
-		task_set_slice(p, SHORT_SLICE_NS);
-		return;
-	}
-	if (!tctx)
-		return;
+	if (is_percpu_kthread(p) || !tctx)
+		return SHORT_SLICE_NS;
 	classify(p, tctx, slot);
 	/* Queued anew, it goes to the idle core: two hot threads don't stay on one. */
 	if (throttled_by(p, tctx, now) >= 0 || has_better_core(p, slot, tctx->layer, cpu))
-		return;
+		return 0;
 	if (may_use(config_of(slot), cpu, tctx->layer))
-		task_set_slice(p, layer_slice(slot, tctx->layer));
-	else if (!has_home(p, slot, tctx->layer))
-		task_set_slice(p, SHORT_SLICE_NS);
+		return layer_slice(slot, tctx->layer);
+	return has_home(p, slot, tctx->layer) ? 0 : SHORT_SLICE_NS;
 }
 
 /*
@@ -231,30 +226,22 @@ static __always_inline bool serve_ranks(struct temper_config *config, s32 cpu, u
 	return false;
 }
 
-/* The class of a task that ran until now, may go on, and is behind its queue's clock all the same; else MAX_CLASSES. */
-static __always_inline u32 class_if_behind(struct task_struct *p, struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
+/* Its class, if it is behind its queue's clock although it just ran; else MAX_CLASSES. */
+static __always_inline u32 class_if_behind(const struct task_struct *p, const struct task_ctx *tctx)
 {
-	u32 class = class_of(tctx);
+	u32 class = tctx->class;
 
-	if (!tctx->share || (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) <= 0)
-		return MAX_CLASSES;
-	classify(p, tctx, slot);
-	if (class_of(tctx) != class || !may_use(config_of(slot), cpu, tctx->layer) || throttled_by(p, tctx, now) >= 0 ||
-	    has_better_core(p, slot, tctx->layer, cpu))
-		return MAX_CLASSES;
-	return class;
+	return (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0 ? class : MAX_CLASSES;
 }
 
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
-	u32 slot = active_slot();
+	u32 slot = active_slot(), behind = MAX_CLASSES;
 	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool goes_on = prev && (prev->scx.flags & TASK_QUEUED), idles = false;
-	struct task_ctx *tctx = NULL;
-	u32 behind = MAX_CLASSES;
-	bool hurry = cctx->hurry;
-	u64 now = clock_ns();
+	/* Does it go on when nobody else is there, and only when nobody else wants to? */
+	bool hurry = cctx->hurry, yields = cctx->guest;
+	u64 now = clock_ns(), slice_ns = 0;
 
 	cctx->hurry = 0;
 	if (now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
@@ -263,22 +250,23 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (serve_turn(config, cpu, cctx, now))
 		return;
-	if (goes_on) {
-		tctx = task_ctx(prev);
-		if (tctx) {
+	if (prev && (prev->scx.flags & TASK_QUEUED)) {
+		struct task_ctx *tctx = task_ctx(prev);
+
+		if (tctx)
 			charge(prev, tctx, cctx, cpu);
-			idles = tctx->idle;
-			if (!cctx->guest && !hurry)
-				behind = class_if_behind(prev, tctx, slot, cpu, now);
-		}
+		slice_ns = slice_to_go_on(prev, tctx, slot, cpu, now);
+		if (tctx && is_idle(tctx))
+			yields = true;
+		else if (tctx && tctx->share && slice_ns && !hurry && !yields)
+			behind = class_if_behind(prev, tctx);
 	}
 	if (serve_ranks(config, cpu, 0, behind, now))
 		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
-	if (goes_on && !cctx->guest && !idles) {
-		go_on(prev, tctx, slot, cpu, now);
-		if (prev->scx.slice)
-			return;
+	if (slice_ns && !yields) {
+		task_set_slice(prev, slice_ns);
+		return;
 	}
 	if (now < cctx->guest_next_ns && beside_exclusive(cpu)) {
 		cctx->guest_deferred = true;
@@ -286,10 +274,10 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
 		return;
-	if (any_idle_class && serve_ranks(config, cpu, TEMPER_MAX_LAYERS, behind, now))
+	if (any_idle_class && serve_ranks(config, cpu, TEMPER_MAX_LAYERS, MAX_CLASSES, now))
 		return;
-	if (goes_on && (cctx->guest || idles))
-		go_on(prev, tctx, slot, cpu, now);
+	if (slice_ns)
+		task_set_slice(prev, slice_ns);
 }
 
 /* ---- what ran, and for how long ---- */
@@ -353,10 +341,10 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		return;
 	layer = layer_of(config, tctx->layer);
 	cctx->layer = tctx->layer;
-	cctx->preempts = layer->preempts && !tctx->idle;
+	cctx->preempts = layer->preempts && !is_idle(tctx);
 	cctx->guest = tctx->guest;
 	/* Per-cpu kernel threads can't be put elsewhere: never a victim, and no reason to clear a core. */
-	cctx->rank = is_percpu_kthread(p) ? 0 : tctx->idle ? RANK_IDLE : layer->rank;
+	cctx->rank = is_percpu_kthread(p) ? 0 : is_idle(tctx) ? RANK_IDLE : layer->rank;
 	if (layer->exclusive && has_siblings(cpu)) {
 		cctx->exclusive = !tctx->guest;
 		if (cctx->exclusive)
@@ -377,7 +365,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);
 	}
-	queue = queue_ctx(class_of(tctx), tctx->llc);
+	queue = queue_ctx(tctx->class, tctx->llc);
 	if ((s64)(p->scx.dsq_vtime - queue->vtime) > 0)
 		queue->vtime = p->scx.dsq_vtime;
 }
@@ -470,7 +458,7 @@ void BPF_STRUCT_OPS(temper_set_weight, struct task_struct *p, u32 weight)
 	if (!tctx || !tctx->competing)
 		return;
 	stop_competing(tctx);
-	compete(p, tctx);
+	compete(p->scx.weight, tctx);
 }
 
 /* It exits, or another class has it from now on. */
@@ -598,6 +586,23 @@ static __always_inline s32 create_llc_masks(void)
 	return 0;
 }
 
+static __always_inline s32 create_unhogged(void)
+{
+	u32 zero = 0, cpu;
+	struct mask *mask = bpf_map_lookup_elem(&unhogged, &zero);
+	struct bpf_cpumask *made = bpf_cpumask_create();
+
+	if (!made)
+		return -12;
+	bpf_for(cpu, 0, nr_cpus)
+		bpf_cpumask_set_cpu(cpu, made);
+	if (mask)
+		made = bpf_kptr_xchg(&mask->cpus, made);
+	if (made)
+		bpf_cpumask_release(made);
+	return 0;
+}
+
 s32 BPF_STRUCT_OPS_SLEEPABLE(temper_init)
 {
 	struct service_timer *timer;
@@ -613,6 +618,8 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_init)
 		err = create_scratch();
 	if (!err)
 		err = create_llc_masks();
+	if (!err)
+		err = create_unhogged();
 	if (err)
 		return err;
 	control.beat_ns = bpf_ktime_get_ns();
