@@ -6,7 +6,7 @@ from bench.workloads import text
 
 from temper.settings import workloads
 
-NAMES = ("ladder", "quota", "reconfigure", "smt", "switch-cost", "throughput")
+NAMES = ("ladder", "quota", "reconfigure", "smt", "switch-cost", "throughput", "weight")
 
 
 def made(name, *points, **rest):
@@ -48,6 +48,7 @@ def test_every_rule_is_valid_and_about_a_pod_of_the_scenarios(name):
     [
         ("ladder", "x"), ("ladder", "33"), ("ladder", "-1"), ("ladder", "01"), ("ladder", ""), ("ladder", "²"),
         ("switch-cost", "three-cpus"), ("throughput", "sysbench"), ("reconfigure", "100001"), ("smt", "0"),
+        ("weight", "steep"),
         ("quota", "all"), ("quota", "5pct-10ms-b0-t1"), ("quota", "5pct-2000ms-b0-t1"), ("quota", "5pct-100ms-b2-t1"),
         ("quota", "5pct-100ms-b0-t1025"), ("quota", "5pct-100ms-b0-t0"), ("quota", "5pct-100ms-b0-t1 "),
     ],
