@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -76,8 +76,9 @@ def inside(cgroup: Path, argv: Sequence[str]) -> list[str]:
 
 def start(cgroup: Path, argv: Sequence[str], *, log: Path | None = None) -> subprocess.Popen[bytes]:
     """Start a program inside a cgroup."""
-    output = log.open("wb") if log else subprocess.DEVNULL
-    return subprocess.Popen(inside(cgroup, argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    words = inside(cgroup, argv)
+    with log.open("wb") if log else nullcontext(subprocess.DEVNULL) as output:
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
 
 def run(cgroup: Path, argv: Sequence[str], log: Path) -> None:
