@@ -9,7 +9,9 @@ spare: as flat, but the heavy one has one thread, so that it can't use its share
 one-against-32: weight 100 with one thread beside weight 400 with 32. By threads it would have one of 33.
 
 A figure is a ratio: cpu time over ideal, of all that the spinners consumed together, by water-filling
-(bench/fair_shares.py). worst_deviation: how far the worst of them is from 1.
+(bench/fair_shares.py). worst_deviation: how far the worst of them is from 1. Stock is not ideal either, as it splits a
+group's weight over its cpus: flat, crowded and nested were within 4 %, spare within 16 %, and the one thread of
+one-against-32 had 0.99 of its ideal with Linux 6.19, 0.3 with 7.3.
 
 Not valid when another scheduler than the arm's decided for a moment, the agent's layers do not have the pod in Normal,
 or the spinners consumed less than nine tenths of what cpus and threads allow.
