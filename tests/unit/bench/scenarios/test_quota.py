@@ -15,7 +15,7 @@ def switch(ns, before, after):
     )
 
 
-def judged(tmp_path, *, arm="temper", lost=0, ended=0, used_us=500_000, status=NORMAL, late_ms=0, frozen=True):
+def judged(tmp_path, *, arm="temper", lost=0, ended=0, used_us=500_000, status=NORMAL, late_ms=0):
     """Thawed at 1 s, measured from 2 s to 4 s: 25 ms from each tenth of a second on, and at first twice that.
 
     The first 50 ms end just before a period does. late_ms: how much later one period of the window gets its own.
@@ -27,7 +27,7 @@ def judged(tmp_path, *, arm="temper", lost=0, ended=0, used_us=500_000, status=N
     (tmp_path / "trace").write_text("".join(found))
     window = {"start_ns": 2 * S, "end_ns": 4 * S, "cpu_us": {f"limited/{POINT}": used_us}}
     data = {
-        "window": window, "thawed_ns": S, "threads": [6, 7], "frozen": frozen, "ended": ended, "lost": lost,
+        "window": window, "thawed_ns": S, "threads": [6, 7], "ended": ended, "lost": lost,
         "trace": "trace",
         "status": status if arm == "temper" else {},
     }  # fmt: skip
@@ -64,11 +64,6 @@ def test_a_window_that_had_a_part_of_the_next_period_is_seen(tmp_path):
 def test_a_figure_of_something_else_says_so(tmp_path, rest, reason):
     doubts = judged(tmp_path, **rest)["consumed_of_asked"].doubts
     assert (doubts == ()) if reason is None else (len(doubts) == 1 and reason in doubts[0])
-
-
-def test_without_a_rest_there_is_no_figure_after_it(tmp_path):
-    found = judged(tmp_path, frozen=False)
-    assert [metric for metric, figure in found.items() if figure.doubts] == ["after_rest_window_beyond"]
 
 
 @pytest.mark.parametrize(
