@@ -103,8 +103,8 @@ def order(kind: type[Scenario[Any]], options: argparse.Namespace) -> Order:
     found = Order(
         scenario=kind.name,
         cpus=cpus_of(kind, options.cpus),
-        arms=tuple(arm for arm in scenario.ARMS if arm in arms),
-        points=tuple(words(options.points, "--points")),
+        arms=tuple(arm for arm in kind.arms if arm in arms),
+        points=points_of(kind, options.points),
         settings=settings_of(kind, options.set),
     )
     kind(found)  # checks the points
@@ -117,6 +117,11 @@ def words(text: str, option: str) -> list[str]:
     if "" in found:
         raise Unfit(f"{option} {text!r}: names with commas between them are wanted")
     return found
+
+
+def points_of(kind: type[Scenario[Any]], text: str) -> tuple[str, ...]:
+    """Those that are named; `all` of a scenario whose points are a table."""
+    return kind.all_points if text == "all" and kind.all_points else tuple(words(text, "--points"))
 
 
 def cpus_of(kind: type[Scenario[Any]], asked: int | None) -> int:

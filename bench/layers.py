@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.scenario import TEMPER, Seen
+from bench.scenario import TEMPER, Seen, decided_by
 
 # Of the agent's status: what a scenario brings home as `status`. See src/temper/agent/status.py.
 KEYS = ("state", "notes", "generation", "nr_commits", "nr_losses", "nr_ejections", "nr_cgroups", "layers")
@@ -18,7 +18,7 @@ def of_status(status: dict[str, Any]) -> dict[str, Any]:
 
 def tier_doubts(seen: Seen, tiers: Sequence[str]) -> list[str]:
     """With Temper: does the agent enforce, with a layer for each tier that pods are in? A tier has one only then."""
-    if seen.arm != TEMPER:
+    if decided_by(seen.arm) != TEMPER:
         return []
     status = seen.data["status"]
     if status.get("state") != "enforcing":
@@ -31,6 +31,7 @@ def fence_doubts(seen: Seen, tier: str) -> list[str]:
     """With Temper: has the tier cpus of its own, as it is meant to have here?"""
     if doubts := tier_doubts(seen, [tier]):
         return doubts
-    kinds = {layer["name"]: layer["kind"] for layer in seen.data["status"]["layers"]} if seen.arm == TEMPER else {}
-    kind = kinds.get(tier, "confined")
+    if decided_by(seen.arm) != TEMPER:
+        return []
+    kind = {layer["name"]: layer["kind"] for layer in seen.data["status"]["layers"]}[tier]
     return [] if kind == "confined" else [f"{tier} was {kind}, not confined"]

@@ -16,7 +16,8 @@ from testbed import apt, cache, host, image
 from testbed.progress import TestbedError, run_tool
 
 FORMAT = "1"  # of an entry's folder; part of its key
-PARTS = ("usr/bin", "usr/lib", "usr/libexec")  # what programs need: no documents, no settings
+# What programs need: no documents, no settings; of what is shared, what PostgreSQL makes a database from.
+PARTS = ("usr/bin", "usr/lib", "usr/libexec", "usr/share/postgresql")
 _INST = re.compile(r"^Inst (\S+) ", re.MULTILINE)
 
 

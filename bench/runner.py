@@ -14,7 +14,7 @@ from bench import guests, lines, packages, programs
 from bench.guest.stage import Look
 from bench.guests import Shape
 from bench.lines import Line, finite
-from bench.scenario import Figure, Order, Scenario, Seen
+from bench.scenario import Figure, Order, Scenario, Seen, decided_by
 from bench.validity import wrong_scheduler
 
 CLOCK = "virtual"
@@ -144,7 +144,7 @@ class _Guest:
             self._failed(arm, point, f"what it brought home can't be read: {type(error).__name__}: {error}")
             return
         self._missing.discard((arm, point))
-        around = wrong_scheduler(decider(seen.before, seen.after), arm)
+        around = wrong_scheduler(decider(seen.before, seen.after), decided_by(arm))
         self._runner.keep([self._line(arm, point, figure, around) for figure in figures])
 
     def _failed(self, arm: str, point: str, reason: str) -> None:

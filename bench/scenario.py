@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from bench.guest.house import House
 
 STOCK, TEMPER = "stock", "temper"
-# In the order played: stock first, in the same guest, then Temper's own agent is started.
+# In the order played: stock first, in the same guest, then Temper's own agent is started. A scenario may have others.
 ARMS = (STOCK, TEMPER)
 FOLDER = Path(__file__).resolve().parent / "scenarios"
+
+
+def decided_by(arm: str) -> str:
+    """Whose scheduler is to decide in an arm: stock's, or Temper's, of which a scenario may have several arms."""
+    return STOCK if arm == STOCK else TEMPER
 
 
 class Unfit(Exception):
@@ -87,6 +92,8 @@ class Scenario(ABC, Generic[Settings]):
     about: ClassVar[str]
     points_are: ClassVar[str]
     default_points: ClassVar[tuple[str, ...]]
+    # What `--points all` means, where the points are a table that takes too long to be played unless asked for.
+    all_points: ClassVar[tuple[str, ...]] = ()
     arms: ClassVar[tuple[str, ...]] = ARMS
     # The node's cpus; None when the points or the scenario itself say how many. least_cpus: below, there is no room.
     default_cpus: ClassVar[int | None] = None
@@ -134,6 +141,11 @@ class Scenario(ABC, Generic[Settings]):
     @abstractmethod
     def rules(self) -> list[Rule]:
         """The workloads file with which the agent is started."""
+
+    def rules_of(self, arm: str) -> list[Rule]:
+        """The same for one of Temper's arms, where they differ by it."""
+        del arm
+        return self.rules()
 
     @abstractmethod
     def pods(self) -> dict[str, int]:

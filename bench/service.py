@@ -13,7 +13,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from bench.guest import stage
+from bench.guest import stage, tasks
 from bench.guest.house import House
 from bench.guest.memcached import Load, Memcached
 from bench.request_log import between, latencies, read_requests
@@ -114,6 +114,14 @@ def spinning(house: House, spinners: int, pod: str = BACKGROUND) -> Iterator[Non
         return
     with stage.running(stage.ROOT / pod, [str(house.bin / "spin"), str(spinners)]):
         yield
+
+
+@contextmanager
+def spinners(house: House, threads: int, pod: str) -> Iterator[list[int]]:
+    """As `spinning`, and all are there: their thread ids, with that of the one that started them and waits."""
+    with spinning(house, threads, pod):
+        stage.wait_for(f"{threads} spinners in {pod}", lambda: len(tasks.of_pod(pod)) == threads + 1, 20)
+        yield tasks.of_pod(pod)
 
 
 # ---- on the host ----

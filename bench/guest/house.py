@@ -29,6 +29,11 @@ class House:
         return self.work / "packages"
 
     @property
+    def with_libraries(self) -> list[str]:
+        """The words before a command that needs the libraries of those packages."""
+        return ["env", f"LD_LIBRARY_PATH={self.packages / 'usr/lib/x86_64-linux-gnu'}"]
+
+    @property
     def workloads(self) -> Path:
         """The agent's workloads file. Its folder holds nothing else: the agent watches it."""
         return self.work / "workloads/workloads.toml"

@@ -22,7 +22,7 @@ from bench import scenario, workloads
 from bench.guest import agent, stage
 from bench.guest.house import House
 from bench.guest.idleburn import IdleBurn, IdleBurnError
-from bench.scenario import TEMPER, Order, Scenario
+from bench.scenario import TEMPER, Order, Scenario, decided_by
 from bench.workloads import cpu_weight
 
 WORK = Path("/run/bench")
@@ -64,9 +64,10 @@ class Play:
         self.house.workloads.write_text(workloads.text(self.scenario.rules()))
 
     @contextmanager
-    def attached(self) -> Iterator[None]:
-        """The real standalone agent, attached and at rest inside the block."""
-        process = agent.start(self.house.workloads, log := WORK / "agent.log")
+    def attached(self, arm: str) -> Iterator[None]:
+        """The real standalone agent with this arm's rules, attached and at rest inside the block."""
+        self.house.workloads.write_text(workloads.text(self.scenario.rules_of(arm)))
+        process = agent.start(self.house.workloads, log := WORK / f"agent-{arm}.log")
         try:
             agent.wait_attached(process.pid)
             agent.wait_rest()
@@ -89,7 +90,7 @@ class Play:
     def arm(self, name: str) -> None:
         """All points of one arm. Whatever keeps it from beginning is told by the host, which misses its points."""
         tell(stage=f"{name}: begins")
-        with self.attached() if name == TEMPER else nullcontext():
+        with self.attached(name) if decided_by(name) == TEMPER else nullcontext():
             for point in self.house.order.points:
                 self.point(name, point)
 

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,10 +38,32 @@ class Look(NamedTuple):
 def make_pods(weights: Mapping[str, int]) -> None:
     """pods/<name>, siblings as pods are. weights: cpu.weight by name."""
     ROOT.mkdir(exist_ok=True)
-    (ROOT / "cgroup.subtree_control").write_text("+cpu")
+    _make_below(ROOT, weights)
+
+
+@contextmanager
+def children(of: str, weights: Mapping[str, int]) -> Iterator[None]:
+    """Cgroups pods/`of`/<name> inside the block; whoever ran there has ended with it. weights: cpu.weight by name."""
+    parent = ROOT / of
+    _make_below(parent, weights)
+    try:
+        yield
+    finally:
+        for name in weights:
+            # A task that was waited for may still be on its last way out of its cgroup.
+            wait_for(f"nobody in {of}/{name}", partial(_is_empty, parent / name), 5.0)
+            (parent / name).rmdir()
+
+
+def _is_empty(cgroup: Path) -> bool:
+    return not read_numbers(cgroup / "cgroup.events")["populated"]
+
+
+def _make_below(parent: Path, weights: Mapping[str, int]) -> None:
+    (parent / "cgroup.subtree_control").write_text("+cpu")
     for name, weight in weights.items():
-        (ROOT / name).mkdir(exist_ok=True)
-        (ROOT / name / "cpu.weight").write_text(str(weight))
+        (parent / name).mkdir(exist_ok=True)
+        (parent / name / "cpu.weight").write_text(str(weight))
 
 
 def inside(cgroup: Path, argv: Sequence[str]) -> list[str]:
@@ -53,8 +76,17 @@ def inside(cgroup: Path, argv: Sequence[str]) -> list[str]:
 
 def start(cgroup: Path, argv: Sequence[str], *, log: Path | None = None) -> subprocess.Popen[bytes]:
     """Start a program inside a cgroup."""
-    output = log.open("wb") if log else subprocess.DEVNULL
-    return subprocess.Popen(inside(cgroup, argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    words = inside(cgroup, argv)
+    with log.open("wb") if log else nullcontext(subprocess.DEVNULL) as output:
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+
+def run(cgroup: Path, argv: Sequence[str], log: Path) -> None:
+    """To its end, inside a cgroup. SubprocessError with the end of its words when it fails."""
+    status = start(cgroup, argv, log=log).wait()
+    if status:
+        words = " ".join(log.read_text(errors="replace").split())
+        raise subprocess.SubprocessError(f"status {status}: {words[-300:]}")
 
 
 def end(process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> int:
@@ -87,13 +119,35 @@ def frozen(cgroup: Path) -> Iterator[None]:
         (cgroup / "cgroup.freeze").write_text("0")
 
 
+@contextmanager
+def limited(name: str, quota_us: int, period_us: int, burst_us: int = 0) -> Iterator[None]:
+    """pods/`name` has this cpu.max inside the block. It is lifted at the end, so that whoever is in there can end."""
+    (ROOT / name / "cpu.max").write_text(f"{quota_us} {period_us}")
+    (ROOT / name / "cpu.max.burst").write_text(str(burst_us))
+    try:
+        yield
+    finally:
+        (ROOT / name / "cpu.max").write_text("max")
+
+
+def cpu_stat(name: str) -> dict[str, int]:
+    """The kernel's counters of pods/`name` since it was made."""
+    return read_numbers(ROOT / name / "cpu.stat")
+
+
+def is_frozen(name: str) -> bool:
+    """Do all tasks of pods/`name` stand still?"""
+    return bool(read_numbers(ROOT / name / "cgroup.events")["frozen"])
+
+
+def read_numbers(path: Path) -> dict[str, int]:
+    """A file of cgroup v2 with a name and a number in each line."""
+    return {key: int(value) for key, value in map(str.split, path.read_text().splitlines())}
+
+
 def cpu_us(name: str) -> int:
     """Cpu time that pods/`name` has used since it was made."""
-    for line in (ROOT / name / "cpu.stat").read_text().splitlines():
-        key, _, value = line.partition(" ")
-        if key == "usage_usec":
-            return int(value)
-    raise ValueError(f"{name}: cpu.stat has no usage_usec")
+    return cpu_stat(name)["usage_usec"]
 
 
 def no_huge_pages() -> None:

@@ -20,6 +20,13 @@ def of_pod(name: str) -> list[int]:
     return [int(tid) for tid in (stage.ROOT / name / "cgroup.threads").read_text().split()]
 
 
+def command_line(tid: int) -> str:
+    """A process's words, or the title that it gave itself; empty when it has gone."""
+    with contextlib.suppress(OSError):
+        return (PROC / str(tid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
 def runnable(tids: list[int]) -> list[int]:
     """Those that run or wait for a cpu just now."""
     found = []

@@ -17,8 +17,7 @@ figure.
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,9 +104,9 @@ class Throughput(Scenario[Settings]):
     def play(self, house: House, arm: str, point: str) -> dict[str, Any]:
         log = house.work / f"{point}.log"
         small = replace(self.settings, loops=1, seconds=WARM_UP_S)
-        run(command(point, house, small, self.order.cpus, sources="warm-up"), log)
+        stage.run(stage.ROOT / POD, command(point, house, small, self.order.cpus, sources="warm-up"), log)
         with service.window((POD,)) as measured:
-            run(command(point, house, self.settings, self.order.cpus), log)
+            stage.run(stage.ROOT / POD, command(point, house, self.settings, self.order.cpus), log)
         status = of_status(agent.read_status())
         return {"window": measured, "log": house.bring(log, arm, point), "status": status}
 
@@ -128,8 +127,7 @@ class Throughput(Scenario[Settings]):
 
 def command(point: str, house: House, settings: Settings, cpus: int, *, sources: str = "sources") -> list[str]:
     """The program of a point, as words. sources: the folder of what is to be compiled."""
-    library = house.packages / "usr/lib/x86_64-linux-gnu"
-    sysbench = ["env", f"LD_LIBRARY_PATH={library}", str(house.packages / "usr/bin/sysbench")]
+    sysbench = [*house.with_libraries, str(house.packages / "usr/bin/sysbench")]
     threads = f"--threads={PER_CPU * cpus}"
     if point == "hackbench":
         return ["hackbench", "-g", "1", "-f", str(SENDERS), "-l", str(settings.loops)]
@@ -141,15 +139,7 @@ def command(point: str, house: House, settings: Settings, cpus: int, *, sources:
         return [*sysbench, "threads", threads, seconds, f"--thread-yields={settings.yields}", "run"]
     compiler = next((house.packages / "usr/libexec/gcc").glob("*/*/cc1"))
     each = ["xargs", "-a", str(house.work / sources / "list"), "-n", "1", "-P", str(PER_CPU * cpus)]
-    return ["env", f"LD_LIBRARY_PATH={library}", *each, str(compiler), "-quiet", "-o", "/dev/null"]
-
-
-def run(argv: Sequence[str], log: Path) -> None:
-    """To its end, in the pod. SubprocessError with the end of its words when it fails."""
-    status = stage.start(stage.ROOT / POD, argv, log=log).wait()
-    if status:
-        words = " ".join(log.read_text(errors="replace").split())
-        raise subprocess.SubprocessError(f"status {status}: {words[-300:]}")
+    return [*house.with_libraries, *each, str(compiler), "-quiet", "-o", "/dev/null"]
 
 
 def work_of(point: str, text: str, settings: Settings, took_s: float) -> Work:

@@ -22,6 +22,12 @@ def test_a_setting_that_is_as_ever_is_not_in_the_record():
     assert ordered("ladder", "--set", "seconds=3").settings == {}
 
 
+def test_all_points_are_a_tables_and_nothing_where_there_is_none():
+    assert ordered("quota", "--points", "all").points == scenario.find("quota").all_points
+    with pytest.raises(Unfit, match="point 'all'"):
+        ordered("ladder", "--points", "all")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -6,7 +6,7 @@ from bench.workloads import text
 
 from temper.settings import workloads
 
-NAMES = ("ladder", "reconfigure", "smt", "switch-cost", "throughput")
+NAMES = ("ladder", "quota", "quota-pgbench", "reconfigure", "smt", "switch-cost", "throughput", "weight")
 
 
 def made(name, *points, **rest):
@@ -28,7 +28,7 @@ def test_an_unknown_scenario_is_refused_with_those_that_there_are(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scenario_can_be_made_as_it_is_by_default(name):
     found = made(name)
-    assert set(found.arms) <= set(scenario.ARMS)
+    assert {scenario.decided_by(arm) for arm in found.arms} <= set(scenario.ARMS)
     assert all((FOLDER.parent / f"load/{program}.c").exists() for program in found.programs)
     for point in found.order.points:
         assert len(found.main(point)) == 2
@@ -48,6 +48,9 @@ def test_every_rule_is_valid_and_about_a_pod_of_the_scenarios(name):
     [
         ("ladder", "x"), ("ladder", "33"), ("ladder", "-1"), ("ladder", "01"), ("ladder", ""), ("ladder", "²"),
         ("switch-cost", "three-cpus"), ("throughput", "sysbench"), ("reconfigure", "100001"), ("smt", "0"),
+        ("weight", "steep"), ("quota-pgbench", "6401"),
+        ("quota", "all"), ("quota", "5pct-10ms-b0-t1"), ("quota", "5pct-2000ms-b0-t1"), ("quota", "5pct-100ms-b2-t1"),
+        ("quota", "5pct-100ms-b0-t1025"), ("quota", "5pct-100ms-b0-t0"), ("quota", "5pct-100ms-b0-t1 "),
     ],
 )  # fmt: skip
 def test_a_point_that_is_none_is_named(name, point):

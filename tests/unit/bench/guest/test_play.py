@@ -35,7 +35,7 @@ def played(tmp_path, monkeypatch, capsys):
     def run(script, attach_error=None):
         share, work = tmp_path / "share", tmp_path / "work"
         (share / "log").mkdir(parents=True)
-        work.mkdir()
+        (work / "workloads").mkdir(parents=True)
         Order("ladder", 3, ("stock", "temper"), ("0", "2"), {}).write(share / "order.json")
         attached = []
 

@@ -34,3 +34,8 @@ def test_threads_are_seen_by_their_own_ids():
 def test_only_who_wants_a_cpu_is_runnable_and_who_has_gone_is_left_out():
     assert tasks.runnable([threading.get_native_id(), 2**22 + 1]) == [threading.get_native_id()]
     assert tasks.ran_ns([2**22 + 1]) == {}
+
+
+def test_a_process_is_told_by_its_words():
+    assert "pytest" in tasks.command_line(os.getpid())
+    assert tasks.command_line(2**22 + 1) == ""
