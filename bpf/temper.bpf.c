@@ -163,7 +163,7 @@ static __always_inline bool serve_turn(struct temper_config *config, s32 cpu, st
 static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx, struct cpu_ctx *cctx, s32 cpu)
 {
 	struct temper_layer_stats *s = layer_stats(tctx->layer);
-	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns, pause_ns;
+	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns, pause_ns, next_ns;
 	s32 nr_guests;
 
 	if (delta_ns > MAX_DELTA_NS)
@@ -187,7 +187,10 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 		pause_ns = GUEST_PAUSE_MAX_NS;
 	if (nr_guests > 0 && pause_ns > TURN_NS / (u32)nr_guests)
 		pause_ns = TURN_NS / (u32)nr_guests;
-	cctx->guest_next_ns = clock_ns() + pause_ns;
+	/* It is charged when it is about to go on and again when it stops: the second time takes nothing back. */
+	next_ns = clock_ns() + pause_ns;
+	if (next_ns > cctx->guest_next_ns)
+		cctx->guest_next_ns = next_ns;
 }
 
 /* For how long the task that ran until now may go on here; 0: it has another place to be, or has to wait. */
