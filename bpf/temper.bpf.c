@@ -222,7 +222,7 @@ static __always_inline bool serve_ranks(struct temper_config *config, s32 cpu, u
 		if (i >= config->nr_layers)
 			break;
 		if (first + layer == behind)
-			return false;
+			continue;
 		if (may_use(config, cpu, layer) && serve_class(first + layer, llc, now))
 			return true;
 	}
