@@ -19,32 +19,25 @@ static __always_inline u64 ancestor_id(const struct cgroup *cgroup, u32 up)
 /*
  * Where a task of this cgroup belongs, by its ancestors, its own cgroup first: the nearest mapped one's layer, which is
  * returned (the default layer when none is mapped), the nearest one's share, and every bucket (quota.bpf.h).
- *
- * Not static, so the verifier looks at it once and not on each way to it, which took longer than all the rest. Such a
- * function is given no pointer to a kernel's structure: tctx->cgroup_at is its address, and only probed.
  */
-__noinline u32 resolve(u32 slot, struct task_ctx *tctx)
+static __always_inline u32 resolve(u32 slot, struct task_ctx *tctx, u32 *share)
 {
 	struct temper_config *config = config_of(slot);
-	const struct cgroup *cgroup;
+	const struct cgroup *cgroup = (const void *)tctx->cgroup_at;
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
 	u32 layer = TEMPER_MAX_LAYERS, nr_mapped = 0, periods, i;
 
-	if (!tctx)
-		return 0; /* never; the verifier asks for it */
-	cgroup = (const void *)tctx->cgroup_at;
 	tctx->nr_chain = 0;
-	tctx->new_share = 0;
 	bpf_for(i, 0, MAX_DEPTH) {
 		u64 id = ancestor_id(cgroup, i);
 		u32 *found;
 
 		if (!id)
 			break;
-		if (!tctx->new_share) {
+		if (!*share) {
 			found = bpf_map_lookup_elem(&share_of, &id);
 			if (found)
-				tctx->new_share = *found;
+				*share = *found;
 		}
 		found = bpf_map_lookup_elem(&quota_of, &id);
 		if (found && tctx->nr_chain < MAX_CHAIN)
@@ -79,26 +72,31 @@ static __always_inline bool is_our_own(const struct task_struct *p)
 	return p->tgid == knobs.agent_tgid || p->tgid == knobs.engine_tgid;
 }
 
-/* By what it is now: its layer, its class, its share. Is its layer another one? Not static: see resolve(). */
+/*
+ * By what it is now: its layer, its class, its share. Is its layer another one?
+ *
+ * Not static, so the verifier looks at it once and not on each way to it, which took longer than all the rest. Such a
+ * function is given no pointer to a kernel's structure: tctx->cgroup_at is its address, and only probed.
+ */
 __noinline bool reclassify(u32 slot, struct task_ctx *tctx, u32 weight, bool is_system)
 {
-	u32 layer;
+	u32 layer, share = 0;
 	bool moves, idle;
 
 	if (!tctx)
-		return false; /* never */
-	layer = resolve(slot, tctx);
-	idle = is_share_idle(tctx->new_share);
+		return false; /* never; the verifier asks for it */
+	layer = resolve(slot, tctx, &share);
+	idle = is_share_idle(share);
 	if (is_system) {
 		layer = config_of(slot)->system_layer;
-		tctx->new_share = tctx->nr_chain = idle = 0;
+		share = tctx->nr_chain = idle = 0;
 	}
 	if (idle && !any_idle_class)
 		any_idle_class = true;
 	moves = layer != tctx->layer || !tctx->generation;
 	tctx->layer = layer;
 	tctx->class = layer + (idle ? TEMPER_MAX_LAYERS : 0);
-	join_share(weight, tctx, tctx->new_share);
+	join_share(weight, tctx, share);
 	return moves;
 }
 

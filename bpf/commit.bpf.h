@@ -124,9 +124,7 @@ static __always_inline struct bpf_cpumask *mask_at(u32 index)
 		made = bpf_cpumask_create();
 		if (!made)
 			return NULL;
-		made = bpf_kptr_xchg(&mask->cpus, made);
-		if (made)
-			bpf_cpumask_release(made);
+		keep_mask(mask, made);
 	}
 	return mask->cpus;
 }

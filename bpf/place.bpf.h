@@ -6,27 +6,23 @@
 /* A cpu that p may run on and that no higher class keeps, or -1. */
 static __always_inline s32 unhogged_cpu(struct task_struct *p)
 {
-	u32 zero = 0;
-	struct mask *mask = bpf_map_lookup_elem(&unhogged, &zero);
+	struct bpf_cpumask *mask = only_mask(&unhogged);
 	s32 cpu;
 
-	if (!mask || !mask->cpus)
+	if (!mask)
 		return -1;
-	cpu = bpf_cpumask_any_and_distribute((const struct cpumask *)mask->cpus, p->cpus_ptr);
+	cpu = bpf_cpumask_any_and_distribute((const struct cpumask *)mask, p->cpus_ptr);
 	return (u32)cpu < nr_cpus ? cpu : -1;
 }
 
-/* May it run on a cpu of `mask` that no higher class keeps? */
-static __always_inline bool has_unhogged(struct task_struct *p, const struct cpumask *mask)
+/* May it run on a cpu that is in both of these? */
+static __always_inline bool may_run_in_both(struct task_struct *p, const struct cpumask *one,
+					    const struct cpumask *other)
 {
-	u32 zero = 0;
-	struct mask *free = bpf_map_lookup_elem(&unhogged, &zero), *room = bpf_map_lookup_elem(&scratch, &zero);
-	struct bpf_cpumask *both = room ? room->cpus : NULL;
+	struct bpf_cpumask *both = only_mask(&scratch);
 
-	if (!both || !free || !free->cpus)
-		return true;
-	bpf_cpumask_and(both, mask, (const struct cpumask *)free->cpus);
-	return bpf_cpumask_intersects((const struct cpumask *)both, p->cpus_ptr);
+	return both && bpf_cpumask_and(both, one, other) &&
+	       bpf_cpumask_intersects((const struct cpumask *)both, p->cpus_ptr);
 }
 
 /* Where a guest waits: on its cpu, unless a higher class keeps that and it may run elsewhere. */
@@ -41,6 +37,7 @@ static __always_inline s32 guest_cpu(struct task_struct *p, s32 cpu)
 static __always_inline bool has_home(struct task_struct *p, u32 slot, u32 layer)
 {
 	const struct cpumask *all;
+	struct bpf_cpumask *free;
 
 	if (task_cannot_move(p))
 		return may_use(config_of(slot), scx_bpf_task_cpu(p), layer);
@@ -49,7 +46,8 @@ static __always_inline bool has_home(struct task_struct *p, u32 slot, u32 layer)
 	all = layer_mask(slot, layer, MASK_ALL);
 	if (!all)
 		return false;
-	return nr_hogged ? has_unhogged(p, all) : bpf_cpumask_intersects(all, p->cpus_ptr);
+	free = nr_hogged ? only_mask(&unhogged) : NULL;
+	return free ? may_run_in_both(p, all, (const struct cpumask *)free) : bpf_cpumask_intersects(all, p->cpus_ptr);
 }
 
 static __always_inline bool has_siblings(s32 cpu)
@@ -93,15 +91,13 @@ static __always_inline void expel_guests(s32 cpu)
 static __always_inline s32 pick_idle(struct task_struct *p, const struct cpumask *mask, u32 llc, u64 flags)
 {
 	bool unrestricted = is_unrestricted(p);
-	u32 zero = 0;
-	struct mask *room, *near;
 	struct bpf_cpumask *both;
+	struct mask *near;
 	s32 cpu;
 
 	if (nr_llcs == 1 && unrestricted)
 		return scx_bpf_pick_idle_cpu(mask, flags);
-	room = bpf_map_lookup_elem(&scratch, &zero);
-	both = room ? room->cpus : NULL;
+	both = only_mask(&scratch);
 	if (!both)
 		return -1;
 	if (nr_llcs > 1) {
@@ -173,21 +169,15 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 static __always_inline bool has_better_core(struct task_struct *p, u32 slot, u32 layer, s32 cpu)
 {
 	const struct cpumask *all, *idle;
-	struct bpf_cpumask *both;
-	struct mask *room;
-	bool found = false;
-	u32 zero = 0;
+	bool found;
 
 	if (!has_siblings(cpu) || is_core_idle(cpu) || task_cannot_move(p))
 		return false;
 	all = layer_mask(slot, layer, MASK_ALL);
-	room = bpf_map_lookup_elem(&scratch, &zero);
-	both = room ? room->cpus : NULL;
-	if (!all || !both)
+	if (!all)
 		return false;
 	idle = scx_bpf_get_idle_smtmask();
-	if (bpf_cpumask_and(both, all, idle))
-		found = bpf_cpumask_intersects((const struct cpumask *)both, p->cpus_ptr);
+	found = may_run_in_both(p, all, idle);
 	scx_bpf_put_idle_cpumask(idle);
 	return found;
 }
@@ -212,8 +202,9 @@ static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 /*
  * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on: those between two
  * tasks are kicked, for they may be about to idle and not see it; one that runs a lower rank is taken, if the layer
- * preempts, and one that runs an idle cgroup's task in any case. The task itself waits in its layer's queue, where whichever cpu looks first finds it, so a kick that
- * comes too late costs one needless switch and never strands anybody.
+ * preempts, and one that runs an idle cgroup's task in any case. The task itself waits in its layer's queue, where
+ * whichever cpu looks first finds it, so a kick that comes too late costs one needless switch and never strands
+ * anybody.
  * Tolerated race: a cpu that stops, finds its queues empty and idles between this look and the insert is not seen:
  * the service timer finds the task.
  */

@@ -85,8 +85,9 @@ bool somebody_waits;   /* at this look */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
 
 /*
- * Show the first `most` tasks of a queue (the last ones, with DSQ_ITER_REV) to `visit(it, found, p, ...)`, which may move them: by `found`, for the
- * iterator knows no other; everything else by `p`, for `found` may not be looked through on every kernel.
+ * Show the first `most` tasks of a queue (the last ones, with DSQ_ITER_REV) to `visit(it, found, p, ...)`, which may
+ * move them: by `found`, for the iterator knows no other; everything else by `p`, for `found` may not be looked through
+ * on every kernel.
  */
 #define for_each_queued(dsq_id, flags, most, visit, args...)   \
 	({                                                     \
@@ -177,8 +178,7 @@ static __noinline int service_layers(u32 slot, u64 now, u32 most)
 /* A real-time task that never sleeps: since 7.0 the kernel keeps a twentieth of its cpu for us, so nobody's wait shows it. */
 static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu)
 {
-	u32 zero = 0;
-	struct mask *free = bpf_map_lookup_elem(&unhogged, &zero);
+	struct bpf_cpumask *free = only_mask(&unhogged);
 	bool hogged;
 
 	if (!cctx->released)
@@ -186,14 +186,14 @@ static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu)
 	else if (cctx->hog_looks < HOG_LOOKS_MAX)
 		cctx->hog_looks++;
 	hogged = cctx->hog_looks >= HOG_LOOKS || (cctx->hogged && cctx->hog_looks);
-	if (hogged == cctx->hogged || !free || !free->cpus)
+	if (hogged == cctx->hogged || !free)
 		return;
 	cctx->hogged = hogged;
 	nr_hogged += hogged ? 1 : -1;
 	if (hogged)
-		bpf_cpumask_clear_cpu(cpu, free->cpus);
+		bpf_cpumask_clear_cpu(cpu, free);
 	else
-		bpf_cpumask_set_cpu(cpu, free->cpus);
+		bpf_cpumask_set_cpu(cpu, free);
 }
 
 static __noinline int service_cpus(u64 now)

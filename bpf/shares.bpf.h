@@ -117,31 +117,39 @@ static __noinline int add_share(u64 cgroup_id, u64 parent_id, u32 weight, bool i
 	return 0;
 }
 
-static __always_inline void remove_share(u64 cgroup_id)
+/* A cgroup's, or NULL where there was no room for it. */
+static __always_inline struct share *find_share(u64 cgroup_id)
 {
 	u32 *index = bpf_map_lookup_elem(&share_of, &cgroup_id);
 
-	if (!index)
+	return index ? share_at(*index) : NULL;
+}
+
+static __always_inline void remove_share(u64 cgroup_id)
+{
+	struct share *share = find_share(cgroup_id);
+
+	if (!share)
 		return;
-	share_at(*index)->cgroup_id = 0;
+	share->cgroup_id = 0;
 	bpf_map_delete_elem(&share_of, &cgroup_id);
 }
 
 static __always_inline void set_weight(u64 cgroup_id, u32 weight)
 {
-	u32 *index = bpf_map_lookup_elem(&share_of, &cgroup_id);
+	struct share *share = find_share(cgroup_id);
 
-	if (index)
-		share_at(*index)->weight = weight;
+	if (share)
+		share->weight = weight;
 }
 
 static __always_inline void set_idle(u64 cgroup_id, bool idle)
 {
-	u32 *index = bpf_map_lookup_elem(&share_of, &cgroup_id);
+	struct share *share = find_share(cgroup_id);
 
-	if (!index)
+	if (!share)
 		return;
-	share_at(*index)->idle = idle;
+	share->idle = idle;
 	__sync_fetch_and_add(&cgroup_generation, 1);
 }
 

@@ -51,7 +51,6 @@ enum {
 	YIELDS_PER_SLICE = 4,
 	/* A queue is no longer asked once it was empty and nothing was put there for this long. */
 	QUEUE_HINT_NS = NSEC_PER_MSEC,
-	NSEC_PER_SEC = 1000 * NSEC_PER_MSEC,
 	CEILING_PERIOD_NS = 20 * NSEC_PER_MSEC,
 	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
@@ -132,8 +131,7 @@ struct task_ctx {
 	u64 cgroup_generation; /* by which `chain`, `share` and `idle` were resolved */
 	u16 chain[MAX_CHAIN];
 	u32 share;
-	u64 cgroup_at; /* for resolve(), as is the next */
-	u32 new_share; /* what resolve() found */
+	u64 cgroup_at; /* for reclassify() */
 	u32 price;     /* of a nanosecond, when it last ran */
 	u32 competing; /* the weight with which it is counted in its share; 0 while it isn't */
 	u8 nr_chain;
@@ -364,6 +362,23 @@ static __always_inline struct temper_layer_stats *layer_stats(u32 layer)
 		if (__s)                                             \
 			__s->field++;                                \
 	})
+
+/* The mask of a map that has but one (for this cpu); NULL when it was never made. */
+static __always_inline struct bpf_cpumask *only_mask(void *map)
+{
+	u32 zero = 0;
+	struct mask *mask = bpf_map_lookup_elem(map, &zero);
+
+	return mask ? mask->cpus : NULL;
+}
+
+/* From now on a map's element has this mask, and the one that it had is let go. */
+static __always_inline void keep_mask(struct mask *mask, struct bpf_cpumask *made)
+{
+	made = bpf_kptr_xchg(&mask->cpus, made);
+	if (made)
+		bpf_cpumask_release(made);
+}
 
 static __always_inline const struct cpumask *layer_mask(u32 slot, u32 layer, u32 which)
 {

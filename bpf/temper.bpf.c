@@ -242,8 +242,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	u32 slot = active_slot(), behind = MAX_CLASSES;
 	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	/* Does it go on when nobody else is there, and only when nobody else wants to? */
-	bool hurry = cctx->hurry, yields = cctx->guest;
+	bool hurry = cctx->hurry, yields = cctx->guest; /* prev goes on only when nobody else is there */
 	u64 now = clock_ns(), slice_ns = 0;
 
 	cctx->hurry = 0;
@@ -556,9 +555,7 @@ static __always_inline s32 create_scratch(void)
 		made = bpf_cpumask_create();
 		if (!made)
 			return -12; /* -ENOMEM */
-		made = bpf_kptr_xchg(&room->cpus, made);
-		if (made)
-			bpf_cpumask_release(made);
+		keep_mask(room, made);
 	}
 	return 0;
 }
@@ -582,27 +579,26 @@ static __always_inline s32 create_llc_masks(void)
 		bpf_for(cpu, 0, nr_cpus)
 			if (llc_of(cpu) == llc)
 				bpf_cpumask_set_cpu(cpu, made);
-		made = bpf_kptr_xchg(&mask->cpus, made);
-		if (made)
-			bpf_cpumask_release(made);
+		keep_mask(mask, made);
 	}
 	return 0;
 }
 
+/* Until the service timer finds one taken, all of them. */
 static __always_inline s32 create_unhogged(void)
 {
 	u32 zero = 0, cpu;
 	struct mask *mask = bpf_map_lookup_elem(&unhogged, &zero);
-	struct bpf_cpumask *made = bpf_cpumask_create();
+	struct bpf_cpumask *made;
 
+	if (!mask)
+		return 0;
+	made = bpf_cpumask_create();
 	if (!made)
 		return -12;
 	bpf_for(cpu, 0, nr_cpus)
 		bpf_cpumask_set_cpu(cpu, made);
-	if (mask)
-		made = bpf_kptr_xchg(&mask->cpus, made);
-	if (made)
-		bpf_cpumask_release(made);
+	keep_mask(mask, made);
 	return 0;
 }
 
