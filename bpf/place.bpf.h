@@ -234,7 +234,7 @@ static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer,
 		if (!may_use(config, cpu, layer) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 			continue;
 		cctx = cpu_ctx(cpu);
-		if (cctx->released)
+		if (cctx->released_ns)
 			continue;
 		if (cctx->rank == RANK_NONE) {
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);

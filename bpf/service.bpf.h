@@ -176,15 +176,23 @@ static __noinline int service_layers(u32 slot, u64 now, u32 most)
 }
 
 /* A real-time task that never sleeps: since 7.0 the kernel keeps a twentieth of its cpu for us, so nobody's wait shows it. */
-static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu)
+static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu, u64 now)
 {
 	struct bpf_cpumask *free = only_mask(&unhogged);
+	u64 since_ns = cctx->released_ns, kept_ns = cctx->kept_ns, over_ns = elapsed_ns(now, cctx->judged_ns);
 	bool hogged;
 
-	if (!cctx->released)
+	if (over_ns < HOG_LOOK_NS)
+		return;
+	if (since_ns)
+		kept_ns += elapsed_ns(now, since_ns);
+	/* Tolerated race: given back between the two reads, a spell counts twice, or not. */
+	if (elapsed_ns(kept_ns, cctx->judged_kept_ns) < over_ns / 8 * 7)
 		cctx->hog_looks = cctx->hog_looks > 2 ? cctx->hog_looks - 2 : 0;
 	else if (cctx->hog_looks < HOG_LOOKS_MAX)
 		cctx->hog_looks++;
+	cctx->judged_ns = now;
+	cctx->judged_kept_ns = kept_ns;
 	hogged = cctx->hog_looks >= HOG_LOOKS || (cctx->hogged && cctx->hog_looks);
 	if (hogged == cctx->hogged || !free)
 		return;
@@ -203,7 +211,7 @@ static __noinline int service_cpus(u64 now)
 	bpf_for(cpu, 0, nr_cpus) {
 		struct cpu_ctx *cctx = cpu_ctx(cpu);
 
-		judge_hog(cctx, cpu);
+		judge_hog(cctx, cpu, now);
 		if (cctx->guest_deferred) {
 			cctx->guest_deferred = false;
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);

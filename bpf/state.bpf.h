@@ -30,9 +30,13 @@ enum {
 	SHARE_AGE_NS = 2000 * NSEC_PER_MSEC, /* ... who only waits for its own layer: so light a share ends here */
 	LOOK_BATCH = 64,		     /* tasks looked at per queue and look */
 	LOOK_ALL = 16384,		     /* ... in the look that follows a commit */
-	/* A cpu that a higher class had at so many looks (100 ms each) is nobody's home, whatever it leaves us of it. */
+	/*
+	 * A cpu that a higher class had for seven eighths of so many looks (100 ms each) is nobody's home, whatever it
+	 * leaves us of it. Real-time tasks that come and go, at every tick too, are no hogs.
+	 */
 	HOG_LOOKS = 5,
 	HOG_LOOKS_MAX = 10,
+	HOG_LOOK_NS = 80 * NSEC_PER_MSEC, /* a look that a commit brought on is none */
 	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
 	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
@@ -89,6 +93,10 @@ struct cpu_ctx {
 	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
 	u64 preempted_ns;    /* when a wake-up last took this cpu */
 	u64 guest_hint_ns;   /* when a guest was last put here; 0: there is none (queues.bpf.h) */
+	u64 released_ns;     /* since when a higher class (real-time, deadline) has it; 0: it is ours */
+	u64 kept_ns;	     /* for how long one had it, in all, until it was last given back */
+	u64 judged_ns;	     /* the last look at that, and how long it was then */
+	u64 judged_kept_ns;
 	u64 kthread_hint_ns; /* the same of its own kernel threads */
 	u8 layer;	     /* of the running task */
 	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
@@ -96,8 +104,7 @@ struct cpu_ctx {
 	u8 guest;	     /* the running task is a guest here */
 	u8 exclusive;	     /* the running task's core is its layer's alone */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
-	u8 released;	     /* a higher class (real-time, deadline) has it */
-	u8 hog_looks;	     /* how often it was found released of late */
+	u8 hog_looks;	     /* how often it was found kept by a higher class of late */
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
 	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */

@@ -443,13 +443,16 @@ bool BPF_STRUCT_OPS(temper_yield, struct task_struct *p, struct task_struct *to)
 /* What was about to run here is queued anew, for another cpu to take. */
 void BPF_STRUCT_OPS(temper_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
 {
-	cpu_ctx(cpu)->released = true;
+	cpu_ctx(cpu)->released_ns = clock_ns();
 	reenqueue_local();
 }
 
 void BPF_STRUCT_OPS(temper_cpu_acquire, s32 cpu, struct scx_cpu_acquire_args *args)
 {
-	cpu_ctx(cpu)->released = false;
+	struct cpu_ctx *cctx = cpu_ctx(cpu);
+
+	cctx->kept_ns += elapsed_ns(clock_ns(), cctx->released_ns);
+	cctx->released_ns = 0;
 }
 
 /* A change of nice. */

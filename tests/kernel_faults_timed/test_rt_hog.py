@@ -11,6 +11,16 @@ from tests.kernel.harness.trace import tracing
 CPU = 3
 WINDOW_S = 1.0
 LONGEST_WAIT_S = 0.05
+# Real-time for three fifths of the time on cpu 0: whoever looks at an instant may take it for a hog.
+OFTEN = """
+os.sched_setaffinity(0, {0})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+while True:
+    until = time.monotonic() + 0.006
+    while time.monotonic() < until:
+        pass
+    time.sleep(0.004)
+"""
 
 
 # As many as their cpus: one runs on each.
@@ -33,3 +43,17 @@ def test_rt_hog(run_agent, measured, tier, count):
     measured(f"longest wait of {count} {tier} spinners, one of whose cpus a real-time task took", max(waits))
     assert max(waits) <= LONGEST_WAIT_S
     agent.assert_never_left()
+
+
+def test_who_comes_and_goes_is_no_hog(run_agent):
+    paths = {tier: cgroups.make(f"test-{tier}") for tier in ("critical", "background")}
+    agent = run_agent(workloads.text(("critical", "test-critical", 3), ("background", "test-background")))
+    agent.until_attached()
+    load.spinners(paths["critical"], 3)
+    strangers = load.spinners(paths["background"], 2)
+    load.start_python(OFTEN, cgroups.make("test-often"))
+
+    with tracing() as trace:
+        time.sleep(2 * WINDOW_S)
+    agent.assert_never_left()
+    assert {cpu for one in strangers for cpu in trace.cpus_of(one.pid)} == {0}
