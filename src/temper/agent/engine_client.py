@@ -81,10 +81,12 @@ class EngineClient:
             raise EngineLost("the engine is gone")
         self._waiting = self._loop.create_future()
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._waiting
-        except TimeoutError as error:
-            raise EngineLost(f"the engine did not answer within {timeout_s:g} s") from error
+            await asyncio.wait([self._waiting], timeout=timeout_s)
+            if not self._waiting.done():
+                self._hear_what_is_left()  # an agent that was itself stopped: over time, and the answer is there
+            if not self._waiting.done():
+                raise EngineLost(f"the engine did not answer within {timeout_s:g} s")
+            return self._waiting.result()
         finally:
             self._waiting = None
 
@@ -108,7 +110,7 @@ class EngineClient:
             return self._end.recv(MAX_MESSAGE)
 
     def _hear_what_is_left(self) -> None:
-        """An engine that ends says why just before: without this a send that fails would hide it."""
+        """An engine that ends says why just before: a send that fails, or a wait that is over, must not hide it."""
         with contextlib.suppress(OSError):
             while not self.gone and (packet := self._next_packet()):
                 self._hear(channel.decode_reply(packet))

@@ -84,6 +84,15 @@ async def test_an_end_that_comes_in_place_of_a_reply_is_kept(engine):
     assert client.ended == ENDED
 
 
+async def test_an_end_that_is_there_when_the_time_is_over_is_heard(engine):
+    """As after SIGCONT to the agent: the deadline is long past, and the last word unread."""
+    client, theirs, _ = engine
+    client._loop.remove_reader(client._end)
+    theirs.send(channel.encode(ENDED))
+    assert await client.call(Beat(), 0.01) == ENDED
+    assert client.ended == ENDED
+
+
 @pytest.mark.parametrize("unread", [False, True], ids=["all read", "a request unread"])
 async def test_an_end_before_a_send_that_fails_is_heard(engine, unread):
     client, theirs, _ = engine
