@@ -27,6 +27,8 @@ def untold_scheduler(clean_machine, monkeypatch):
 @pytest.fixture
 def pods(untold_scheduler):
     """Two cgroups of one layer, four spinners each."""
+    parent = cgroups.make("test-p")
+    (parent / "cgroup.subtree_control").write_text("+cpu")
     paths = [cgroups.make(f"test-p/{name}") for name in "ab"]
     untold_scheduler.commit(plan(("normal", "test-p", 1)))
     for path in paths:
