@@ -64,23 +64,28 @@ lint: build ## formatters, linters, types, import contracts
 unit: build ## unit and property tests
 	$(BIN)/python -m pytest tests/unit
 
+# Guests with the virtual clock run on one core each, and what the host does beside them doesn't count: two at a time.
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	testbed/run --cpus 4 --timeout 900 --clock virtual -- $(GUEST_PYTEST)/kernel_timed
+	testbed/run --cpus 4 --timeout 900 -- $(GUEST_PYTEST)/kernel_faults
+	$(MAKE) -j2 --output-sync=line kernel-timed kernel-faults-timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
+
+.PHONY: kernel-timed
+kernel-timed: build
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_timed
+
+.PHONY: kernel-faults-timed
+kernel-faults-timed: build
+	testbed/run --topology 2,2,2 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_smt
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed
 
 .PHONY: kernel-matrix
 kernel-matrix: build ## a short pass on the other kernels that Debian offers
 	$(call ON_KERNEL,6.19)
 	$(call ON_KERNEL,7.0)
-
-.PHONY: kernel-faults
-kernel-faults: build ## fault scenarios under way: some show faults that are not mended yet
-	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel_faults
-	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed
-	testbed/run --topology 2,2,2 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_smt
 
 .PHONY: kernel-scale
 kernel-scale: build ## kernel tests in guests of unusual size: one cpu, 252 possible cpus, four caches

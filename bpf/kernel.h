@@ -60,6 +60,7 @@ enum {
 	BPF_F_NO_PREALLOC = 1,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 	CLOCK_MONOTONIC = 1,
+	BPF_CGROUP_ITER_DESCENDANTS_PRE = 2,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -78,10 +79,31 @@ struct kernfs_node {
 	u64 id;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+enum cgroup_subsys_id {
+	cpu_cgrp_id,
+};
+
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 	int level;
+	struct cgroup_subsys_state *subsys[1];
 	struct cgroup *ancestors[];
+};
+
+struct cfs_bandwidth {
+	s64 period;
+	u64 quota;
+	u64 burst;
+};
+
+struct task_group {
+	int idle;
+	struct cfs_bandwidth cfs_bandwidth;
 };
 
 struct css_set {
@@ -165,6 +187,10 @@ struct scx_bpf_dsq_insert_vtime_args {
 };
 
 #pragma clang attribute pop
+
+struct bpf_iter_css {
+	u64 __opaque[3];
+};
 
 struct bpf_iter_num {
 	u64 __opaque[1];

@@ -44,10 +44,15 @@ static __noinline s32 take_bucket(u64 cgroup_id)
 	return -1;
 }
 
-/*
- * The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`; one that is more than every cpu can
- * use is as good as that one, and a figure that no sum overflows with.
- */
+/* A quota that is more than every cpu can use is as good as that one, and a figure that no sum overflows with. */
+static __always_inline u64 usable_quota_ns(u64 period_us, u64 quota_us)
+{
+	u64 every_cpu_us = period_us * TEMPER_MAX_CPUS;
+
+	return (quota_us < every_cpu_us ? quota_us : every_cpu_us) * NSEC_PER_USEC;
+}
+
+/* The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`. */
 static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us, u64 burst_us)
 {
 	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id), index;
@@ -65,9 +70,7 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 		__sync_fetch_and_add(&cgroup_generation, 1);
 		return;
 	}
-	quota_ns = quota_us * NSEC_PER_USEC;
-	if (quota_ns > period_ns * TEMPER_MAX_CPUS)
-		quota_ns = period_ns * TEMPER_MAX_CPUS;
+	quota_ns = usable_quota_ns(period_us, quota_us);
 	if (known) {
 		bucket_edit(&quotas[*known % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now, OVERRUN_NS);
 		return;

@@ -46,6 +46,7 @@
 #include "place.bpf.h"
 #include "service.bpf.h"
 #include "quota.bpf.h"
+#include "cgroup_poll.bpf.h"
 #include "commit.bpf.h"
 #include "dump.bpf.h"
 

@@ -31,6 +31,7 @@ int bpf_link__destroy(struct bpf_link *link);
 
 struct bpf_program *bpf_object__find_program_by_name(const struct bpf_object *obj, const char *name);
 int bpf_program__fd(const struct bpf_program *prog);
+int bpf_program__set_autoload(struct bpf_program *prog, bool autoload);
 
 struct bpf_test_run_opts {
     size_t sz;

@@ -30,7 +30,7 @@ MAX_QUOTAS = libbpf.constant("TEMPER_MAX_QUOTAS")
 # Not ENQ_EXITING: the kernel then runs exiting tasks at once, and none is ever left waiting in a queue of ours.
 ENQ_LAST = 1 << 1  # in every kernel with sched_ext
 OPTIONAL_FLAGS = {"SCX_OPS_ENQ_MIGRATION_DISABLED": 1 << 4, "SCX_OPS_HAS_CGROUP_WEIGHT": 1 << 16}
-# Operations that older kernels don't call: cpu.max since 6.17, cpu.idle since 6.19.
+# Operations that older kernels don't call: cpu.max since 6.17, cpu.idle since 6.19. There every beat looks at them.
 OPTIONAL_MEMBERS = frozenset({"cgroup_set_bandwidth", "cgroup_set_idle"})
 
 REJECTIONS = {
@@ -117,6 +117,11 @@ class Scheduler:
         flags = ENQ_LAST | sum(OPTIONAL_FLAGS[name] for name in known & OPTIONAL_FLAGS.keys())
         for member in OPTIONAL_MEMBERS - known:
             ffi.cast("void **", base + offsets[member])[0] = ffi.NULL
+        self._polls = bool(OPTIONAL_MEMBERS - known)
+        if self._polls:
+            libbpf.check(
+                self._library.bpf_program__set_autoload(self._program("temper_poll_cgroups"), True), "autoload"
+            )
         ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
         ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = self._hotplug_seq
 
@@ -136,11 +141,18 @@ class Scheduler:
         self._quotas = self._shared(".data.quotas", f"struct temper_quota[{MAX_QUOTAS}]")[0]
         self._slots_fd = [self._map_fd(f"cgroups_{slot}") for slot in range(NR_SLOTS)]
         self._stats_fd = self._map_fd("stats")
-        program = self._library.bpf_object__find_program_by_name(self._object, b"temper_commit")
-        self._commit_fd = self._library.bpf_program__fd(libbpf.check_pointer(program, "temper_commit"))
+        self._commit_fd = self._program_fd("temper_commit")
+        self._poll_fd = self._program_fd("temper_poll_cgroups") if self._polls else -1
         self._consumer = ffi.callback("ring_buffer_sample_fn", lambda *_: 0)
         ring = self._library.ring_buffer__new(self._map_fd("events"), self._consumer, ffi.NULL, ffi.NULL)
         self._ring = libbpf.check_pointer(ring, "ring_buffer__new")
+
+    def _program(self, name: str) -> Any:
+        found = self._library.bpf_object__find_program_by_name(self._object, name.encode())
+        return libbpf.check_pointer(found, f"program {name}")
+
+    def _program_fd(self, name: str) -> int:
+        return libbpf.check(self._library.bpf_program__fd(self._program(name)), f"program {name}")
 
     def _map(self, name: str) -> Any:
         found = self._library.bpf_object__find_map_by_name(self._object, name.encode())
@@ -180,8 +192,7 @@ class Scheduler:
 
     def _run_commit(self, slot: int) -> Any:
         commit = ffi.new("struct temper_commit *", {"slot": slot})
-        opts = ffi.new("struct bpf_test_run_opts *")
-        opts.sz = ffi.sizeof("struct bpf_test_run_opts")
+        opts = ffi.new("struct bpf_test_run_opts *", {"sz": ffi.sizeof("struct bpf_test_run_opts")})
         opts.ctx_in = commit  # a syscall program's context is copied back to where it came from
         opts.ctx_size_in = ffi.sizeof("struct temper_commit")
         libbpf.check(self._library.bpf_prog_test_run_opts(self._commit_fd, opts), "temper_commit")
@@ -221,10 +232,18 @@ class Scheduler:
             said = "; ".join(part for part in (self._ended_text(), *log[-2:]) if part)
             raise OSError(number, f"the kernel did not attach the scheduler: {said or os.strerror(number)}")
         self._link = link
+        self._poll_cgroups()
 
     def beat(self) -> None:
         """Tell the scheduler that the agent lives. CLOCK_MONOTONIC, the clock it compares with."""
         self._control.beat_ns = time.monotonic_ns()
+        self._poll_cgroups()
+
+    def _poll_cgroups(self) -> None:
+        """Have the scheduler read what this kernel doesn't tell it of: see OPTIONAL_MEMBERS."""
+        if self._polls:
+            opts = ffi.new("struct bpf_test_run_opts *", {"sz": ffi.sizeof("struct bpf_test_run_opts")})
+            libbpf.check(self._library.bpf_prog_test_run_opts(self._poll_fd, opts), "temper_poll_cgroups")
 
     def event_fd(self) -> int:
         """Readable when the scheduler has left."""

@@ -47,6 +47,7 @@ class Trace:
         self.away_s = {}
         self.spells = defaultdict(list)
         self._left_s = {}
+        self._on = {}  # pid -> the cpu that runs it
         self._since_s = {}  # cpu -> who runs there, since when
 
     def cpus_of(self, pid):
@@ -74,8 +75,13 @@ class Trace:
             self.ran_ns[int(cpu)][Task(int(pid), name)] += int(nanoseconds)
         elif match := SWITCH.search(line):
             cpu, now, previous, following = int(match[1]), float(match[2]), int(match[3]), int(match[4])
-            self._left_s[previous] = now
-            self._back(following, now)
+            # Of one instant on two cpus, the line of where a task came to may stand before that of where it left.
+            if self._on.get(previous, cpu) == cpu:
+                self._on.pop(previous, None)
+                self._left_s[previous] = now
+            if following not in self._on:
+                self._back(following, now)
+            self._on[following] = cpu
             self.spells[previous].append(Spell(cpu, self._since_s.pop(cpu, (previous, self._started_s))[1], now))
             self._since_s[cpu] = following, now
 
