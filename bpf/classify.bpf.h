@@ -100,14 +100,19 @@ __noinline bool reclassify(u32 slot, struct task_ctx *tctx, u32 weight, bool is_
 	return moves;
 }
 
-/* Resolve again only when something changed since the last time: the plan, the task's cgroup, quotas, idle cgroups. */
+/* Has nothing changed since it was resolved: the plan, its cgroup, quotas, idle cgroups? */
+static __always_inline bool is_classified(const struct task_struct *p, const struct task_ctx *tctx, u32 slot)
+{
+	return tctx->generation == config_of(slot)->generation && tctx->cgroup_id == p->cgroups->dfl_cgrp->kn->id &&
+	       tctx->cgroup_generation == cgroup_generation;
+}
+
 static __always_inline void classify(struct task_struct *p, struct task_ctx *tctx, u32 slot)
 {
 	struct cgroup *cgroup = p->cgroups->dfl_cgrp;
 	u64 cgroup_id = cgroup->kn->id, generation = config_of(slot)->generation;
 
-	if (tctx->generation == generation && tctx->cgroup_id == cgroup_id &&
-	    tctx->cgroup_generation == cgroup_generation)
+	if (is_classified(p, tctx, slot))
 		return;
 	tctx->cgroup_generation = cgroup_generation;
 	tctx->cgroup_at = (u64)cgroup;

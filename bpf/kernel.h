@@ -42,6 +42,7 @@ typedef u32 __wsum;
 enum {
 	PF_EXITING = 0x4,
 	SIGKILL_BIT = 1 << 8,
+	SIGSTOP_BIT = 1 << 18,
 	/* JOBCTL_STOP_PENDING, _TRAP_STOP, _TRAP_NOTIFY and _TRAP_FREEZE of include/linux/sched/jobctl.h. */
 	JOBCTL_PENDING = 1 << 17 | 1 << 19 | 1 << 20 | 1 << 23,
 	PF_KTHREAD = 0x200000,
@@ -129,8 +130,13 @@ struct sigpending {
 	sigset_t signal;
 };
 
+struct signal_struct {
+	struct sigpending shared_pending;
+};
+
 struct task_struct {
 	unsigned long jobctl;
+	struct signal_struct *signal;
 	struct sigpending pending;
 	unsigned int flags;
 	int pid;

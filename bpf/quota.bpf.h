@@ -10,10 +10,13 @@
  * Parked tasks lie in queues of the kernel's, one for each bucket, so whatever happens to them (exit, a new affinity,
  * a move to another cgroup) the kernel finds them; nothing is in our custody.
  *
- * A wake-up is never parked: the task runs as far as the border to user space, where it is preempted and parked. So it
- * lets go of what it holds in the kernel, a signal reaches it, and its share of the kernel's work is owed like any
- * other time. A parked task with a signal pending, and any that has been parked for PARK_MOST_NS, is let out as far as
- * that border too: the watchdog sees it run.
+ * A task that is called (to die, to stop, to freeze, to be traced) is never parked, and let out if it is: it goes on as
+ * far as it has to, whatever its buckets hold, and what that takes is owed like any other time. A wake-up is queued like
+ * any other, and preempted and parked when a cpu has switched to it. So is a task that has been parked for PARK_MOST_NS:
+ * the watchdog sees it run. Neither gets as far as its next instruction.
+ *
+ * Known limit: the border to user space is told to no operation, so a task may be parked inside the kernel, and what it
+ * holds there it keeps until its bucket has time again.
  */
 #ifndef TEMPER_QUOTA_BPF_H
 #define TEMPER_QUOTA_BPF_H
@@ -24,7 +27,7 @@
 /* Its queue may hold tasks: the service timer looks after it from now on. */
 static __always_inline void watch_bucket(u32 index, u64 now)
 {
-	park_ns = now;
+	park_ns = parked_ns[index % TEMPER_MAX_QUOTAS] = now;
 	__sync_fetch_and_or(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], 1ULL << (index % 64));
 }
 
@@ -115,16 +118,21 @@ static __always_inline bool is_killed(const struct task_struct *p)
 	return p->pending.signal.sig[0] & SIGKILL_BIT;
 }
 
-/* Has somebody asked it to stop, to freeze or to die? */
+/*
+ * Has somebody asked it to stop, to freeze or to die? Signals that it may handle don't count: sent again and again, they
+ * would lift the limit. (One whose default is to end it brings SIGKILL along.)
+ */
 static __always_inline bool is_called(const struct task_struct *p)
 {
-	return is_killed(p) || (p->jobctl & JOBCTL_PENDING);
+	u64 pending = p->pending.signal.sig[0] | p->signal->shared_pending.signal.sig[0];
+
+	return (pending & SIGSTOP_BIT) || is_killed(p) || (p->jobctl & JOBCTL_PENDING);
 }
 
 /* Tasks that have to go on: others wait for what they hold, or they are about to be gone. */
 static __always_inline bool can_park(const struct task_struct *p)
 {
-	if ((p->flags & (PF_KTHREAD | PF_EXITING)) || is_killed(p))
+	if ((p->flags & (PF_KTHREAD | PF_EXITING)) || is_called(p))
 		return false;
 	if (is_our_own(p))
 		return false;
@@ -134,7 +142,9 @@ static __always_inline bool can_park(const struct task_struct *p)
 /* The empty bucket for which it has to wait, or -1. */
 static __always_inline s32 throttled_by(struct task_struct *p, struct task_ctx *tctx, u64 now)
 {
-	return tctx->nr_chain && can_park(p) ? empty_bucket(tctx, now) : -1;
+	s32 empty = tctx->nr_chain ? empty_bucket(tctx, now) : -1;
+
+	return empty >= 0 && can_park(p) ? empty : -1;
 }
 
 static __always_inline void mark_throttled(u32 index, u64 now)
@@ -153,15 +163,19 @@ static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u
 	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, 0);
 }
 
+/* all: whoever comes behind is looked at too. Else the first that stays ends the look: nobody was there before him. */
 static __always_inline void let_out(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				    u32 slot, u64 now)
+				    u32 slot, bool all, u64 now)
 {
 	struct task_ctx *tctx = task_ctx(p);
 
 	if (!tctx)
 		return;
-	if (!leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns)))
+	if (!leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
+		if (!all)
+			tasks_seen = LOOK_ALL;
 		return;
+	}
 	classify(p, tctx, slot);
 	rehome(it, found, p, tctx, slot, now);
 	unpark_room -= TICK_NS;
@@ -171,7 +185,7 @@ static __always_inline void let_out(struct bpf_iter_scx_dsq *it, struct task_str
  * Out of one bucket's queue: as many as its tokens feed for a tick each, those that are called, and those that have
  * been there for too long. Returns how many were left.
  */
-static __noinline s32 unpark(u32 index, u64 now)
+static __noinline s32 unpark(u32 index, bool all, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 	u32 slot = active_slot();
@@ -179,21 +193,24 @@ static __noinline s32 unpark(u32 index, u64 now)
 	if (q->quota_ns)
 		bucket_refill(q, now, OVERRUN_NS);
 	unpark_room = q->quota_ns ? bucket_tokens(q) : (s64)TURN_NS * LOOK_BATCH;
-	for_each_queued(DSQ_PARK(index), 0, LOOK_BATCH, let_out, slot, now);
+	for_each_queued(DSQ_PARK(index), 0, all ? LOOK_ALL : LOOK_BATCH, let_out, slot, all, now);
 	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
 }
 
 /* The bucket's queue is empty, or not: keep its books, and give a bucket back that is no cgroup's any more. */
-static __always_inline void unpark_bucket(u32 index, u64 now)
+static __always_inline void unpark_bucket(u32 index, bool all, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 	u64 bit = 1ULL << (index % 64), since;
 
-	if (unpark(index, now) > 0)
+	somebody_parked = true;
+	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0 && unpark(index, all, now) > 0)
 		return;
 	since = q->throttled_since_ns;
 	if (since && __sync_val_compare_and_swap(&q->throttled_since_ns, since, 0) == since)
 		__sync_fetch_and_add(&q->throttled_ns, elapsed_ns(now, since));
+	if (elapsed_ns(now, parked_ns[index % TEMPER_MAX_QUOTAS]) < PARKING_MOST_NS)
+		return;
 	__sync_fetch_and_and(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], ~bit);
 	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0)
 		mark_throttled(index, now); /* somebody came in between */
@@ -204,10 +221,12 @@ static __always_inline void unpark_bucket(u32 index, u64 now)
 /* Let out what may go. Returns in how many nanoseconds to look again. */
 static __noinline u64 service_quotas(u64 now)
 {
+	bool all = elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS;
 	u32 word, bit;
 
-	if (elapsed_ns(now, park_ns) > PARK_QUIET_NS)
-		return SERVICE_PERIOD_NS;
+	if (all)
+		called_looked_ns = now;
+	somebody_parked = false;
 	bpf_for(word, 0, TEMPER_MAX_QUOTAS / 64) {
 		u64 bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
 
@@ -215,9 +234,9 @@ static __noinline u64 service_quotas(u64 now)
 			continue;
 		bpf_for(bit, 0, 64)
 			if (bits & (1ULL << bit))
-				unpark_bucket(word * 64 + bit, now);
+				unpark_bucket(word * 64 + bit, all, now);
 	}
-	return QUOTA_PERIOD_NS;
+	return somebody_parked || elapsed_ns(now, park_ns) < PARK_QUIET_NS ? QUOTA_PERIOD_NS : SERVICE_PERIOD_NS;
 }
 
 #endif

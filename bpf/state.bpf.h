@@ -59,6 +59,10 @@ enum {
 	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
 	PARK_QUIET_NS = 2000 * NSEC_PER_MSEC,
+	/* ... and every parked task is looked at this often: nothing tells that one is called. */
+	CALLED_PERIOD_NS = 40 * NSEC_PER_MSEC,
+	/* A cpu that parks a task may be held up for so long (a stolen virtual cpu) before the task is in the queue. */
+	PARKING_MOST_NS = 100 * NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
 	MAX_DEPTH = 16,
 	MAX_SHARES = 8192, /* cgroups with a cpu.weight: their number is this machine's, not the plan's */
@@ -157,9 +161,12 @@ struct {
 
 #define QUOTA_MAX_US (1ULL << 44) /* above what the kernel takes for a quota; `max` is all ones */
 
-u64 cgroup_generation = 1; /* which cgroups have a finite cpu.max, and which are idle */
-u64 park_ns;		   /* when a task was last parked */
-u64 quotas_refused;	   /* cgroups that found no free bucket */
+u64 cgroup_generation = 1;	  /* which cgroups have a finite cpu.max, and which are idle */
+u64 park_ns;			  /* when a task was last parked */
+u64 parked_ns[TEMPER_MAX_QUOTAS]; /* ... in this bucket's queue */
+u64 called_looked_ns;		  /* when every parked task was last looked at */
+bool somebody_parked;		  /* at this look */
+u64 quotas_refused;		  /* cgroups that found no free bucket */
 u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
 s64 unpark_room; /* a global, so the verifier need not follow it through the loop */
 

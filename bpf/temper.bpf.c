@@ -407,9 +407,12 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 	s32 cpu = scx_bpf_task_cpu(p);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	struct task_ctx *tctx = task_ctx(p);
+	u32 slot = active_slot();
 
-	if (tctx && tctx->nr_chain) {
+	/* A new limit counts from here, not from the slice's end. What ran until now is charged as it was. */
+	if (tctx && (tctx->nr_chain || !is_classified(p, tctx, slot))) {
 		charge(p, tctx, cctx, cpu);
+		classify(p, tctx, slot);
 		if (throttled_by(p, tctx, clock_ns()) >= 0)
 			task_set_slice(p, 0);
 	}

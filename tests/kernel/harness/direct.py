@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 
 from temper.engine import libbpf
 from temper.engine.libbpf import ffi
@@ -30,6 +31,9 @@ class Named(Scheduler):
 
 def attach(name="temper"):
     """Load it, put a plan without workloads in force, attach."""
+    # Its maps and programs, some sixty descriptors, stay open until this process ends.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     me, seq = os.getpid(), sched_ext.read_hotplug_seq()
     scheduler = Named(name, hotplug_seq=seq, agent_pid=me, engine_pid=me)
     scheduler.commit(make_plan(read_machine(), []))
