@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,7 +17,8 @@ from temper.agent.events import event
 from temper.agent.node_source import PodView, totals
 from temper.agent.states import State
 from temper.agent.status import Status
-from temper.kube.client import TROUBLES, Client, annotate_node, describe, retry_after_s
+from temper.kube.backoff import Backoff
+from temper.kube.client import TROUBLES, Client, annotate_node, describe
 from temper.plan.pods import ANNOTATION_PREFIXES
 from temper.plan.tiers import Tier
 from temper.settings.agent import AgentSettings
@@ -106,7 +106,7 @@ class Reporter:
         self._changed.set()
 
     async def _write_until_done(self) -> None:
-        wait_s = FIRST_WAIT_S
+        backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         while True:
             try:
                 await self._write()
@@ -115,9 +115,7 @@ class Reporter:
                 if not self.trouble:
                     event("annotations_not_written", reason=describe(error))
                 self.trouble = describe(error)
-                least_s = min(LONGEST_WAIT_S, retry_after_s(error)) * random.uniform(1, 1.5)  # noqa: S311
-                await asyncio.sleep(max(wait_s * random.uniform(0.5, 1.5), least_s))  # noqa: S311
-                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+                await asyncio.sleep(backoff.next_s(error))
             else:
                 self.trouble = ""
                 return
