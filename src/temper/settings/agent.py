@@ -290,8 +290,9 @@ class Http(Section, frozen=True):
     observe_token_review: Annotated[
         bool,
         restart(
-            "Ask the API server (TokenReview) who may read /observe; it names pods and their threads. /metrics is for "
-            "everybody in any case, and names the pods that have a cpu limit."
+            "Ask the API server who may read /observe (TokenReview, then SubjectAccessReview: `get` on the "
+            "nonResourceURL /observe); it names pods and their threads. /metrics is for everybody in any case, and "
+            "names the pods that have a cpu limit."
         ),
     ] = False
 
