@@ -123,9 +123,17 @@ def _print_text(now: dict[str, Any]) -> None:
         click.echo(f"agent {now['agent_pid']}, engine {now['engine_pid'] or '-'}, generation {now['generation']}")
     for note in now.get("notes", []):
         click.echo(f"note: {note}")
+    _print_no_room(now.get("no_room", {}))
     if now.get("layers") and now["state"] == "enforcing":
         _print_layers(now)
         _print_sizes(now)
+
+
+def _print_no_room(no_room: dict[str, int]) -> None:
+    """Nothing where there was room for all."""
+    for table, what in (("quotas", "cpu.max is not enforced"), ("shares", "cpu.weight is not kept")):
+        if nr := no_room.get(table):
+            click.echo(f"note: {nr} times a cgroup found the scheduler's table full: its {what}")
 
 
 def _print_layers(now: dict[str, Any]) -> None:
