@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from temper.cli.output import print_json
+from temper.cli.output import TEXT, form_options, print_object
 
 if TYPE_CHECKING:
     from temper.agent.observe import Document
@@ -15,9 +15,9 @@ ASK_S = 1.0
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@form_options
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(ctx: click.Context, form: str) -> None:
     """Check this machine: privileges, kernel, libbpf, types, cgroups. Changes nothing.
 
     Where an agent with HTTP runs, the notes of its plan and what its linter finds are told too; they have no part in
@@ -43,9 +43,10 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         checks.append(Check("cgroups", False, refused.message, refused.remedy))
     document = _document()
     notes, verdicts = (document.notes, plain(document.lint.verdicts)) if document else (None, None)
-    if as_json:
+    if form != TEXT:
         found = [{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks]
-        print_json({"version": 1, "ok": all(c.ok for c in checks), "checks": found, "notes": notes, "lint": verdicts})
+        ok = all(check.ok for check in checks)
+        print_object({"version": 1, "ok": ok, "checks": found, "notes": notes, "lint": verdicts}, form)
     else:
         for check in checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")

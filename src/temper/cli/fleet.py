@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from temper.cli.output import console
+from temper.cli.output import TEXT, console, print_object
 from temper.errors import Finding, InvalidInput
 from temper.settings.quoting import printable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+JSON_VERSION = 1
 
 _OPTIONS = (
     click.option("--node", "names", multiple=True, metavar="NAME", help="A node of the cluster; may be repeated."),
@@ -51,8 +53,15 @@ def _kubeconfig(given: str) -> str:
     return given or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or str(Path.home() / ".kube/config")
 
 
-def print_nodes(nodes: Sequence[Any]) -> None:
-    """One line for each node."""
+def print_nodes(nodes: Sequence[Any], form: str = TEXT) -> None:
+    """One line for each node, or all as one object."""
+    if form == TEXT:
+        _print_table(nodes)
+    else:
+        print_object({"version": JSON_VERSION, "nodes": [node._asdict() for node in nodes]}, form)
+
+
+def _print_table(nodes: Sequence[Any]) -> None:
     from rich import box
     from rich.table import Table
 
