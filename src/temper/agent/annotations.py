@@ -2,6 +2,7 @@
 
 A write fans out to everybody who watches nodes. So nothing is written that hasn't changed; a change of state is
 written at once, changed counts at most once per interval; what can't be written is tried again, longer each time.
+When it was said goes along with each write and is no change by itself (docs/decisions/0009-a-word-has-an-age.md).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from temper.agent.states import State
 from temper.agent.status import Status
 from temper.kube.backoff import Backoff
 from temper.kube.client import TROUBLES, Client, annotate_node, describe
-from temper.plan.pods import ANNOTATION_PREFIXES
+from temper.plan.pods import ANNOTATION_PREFIXES, SAID_AT, SAID_AT_FORMAT
 from temper.plan.tiers import Tier
 from temper.settings.agent import AgentSettings
 
@@ -125,7 +126,8 @@ class Reporter:
         status, present = self._status(), self._present()
         patch = {name: value for name, value in self._wanted.items() if present.get(name) != value}
         if patch and self._settings().kubernetes.annotate:
-            await annotate_node(self._client, self._settings().node_name, patch)
+            said_at: Annotations = {SAID_AT: time.strftime(SAID_AT_FORMAT, time.gmtime())}
+            await annotate_node(self._client, self._settings().node_name, patch | said_at)
             self.nr_writes += 1
         self._written_status = status
 

@@ -1,6 +1,7 @@
 """When the node object is written, and when it is left alone. The API server is a list; waits are noted."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import httpx2 as httpx
@@ -11,6 +12,7 @@ from temper.agent.annotations import LONGEST_WAIT_S, Reporter
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.kube import backoff
+from temper.plan.pods import SAID_AT
 from temper.settings.agent import AgentSettings, Kubernetes
 
 STATUS = "temper.codes/agent-status"
@@ -24,8 +26,11 @@ def refusal(code, **headers):
 
 @pytest.fixture
 async def reporter(monkeypatch, events, node):
-    """A reporter that runs. writes: patches that came; refusals: what the next ones end with; has: the node's own."""
-    writes, refusals, waits, has = [], [], [], {}
+    """A reporter that runs. writes: patches that came, without their times, which are in said_at.
+
+    refusals: what the next ones end with; has: the node's own.
+    """
+    writes, said_at, refusals, waits, has = [], [], [], [], {}
     sleep = asyncio.sleep
 
     async def annotate_node(_, name, patch):
@@ -33,6 +38,7 @@ async def reporter(monkeypatch, events, node):
         if refusals:
             raise refusals.pop(0)
         assert name == "n1"
+        said_at.append(patch.pop(SAID_AT))
         writes.append(patch)
         has.update({key: value for key, value in patch.items() if value is not None})
         for key in [key for key, value in patch.items() if value is None]:
@@ -47,7 +53,7 @@ async def reporter(monkeypatch, events, node):
     monkeypatch.setattr(module, "asyncio", stand_in)
     monkeypatch.setattr(backoff, "random", SimpleNamespace(uniform=lambda low, high: (low + high) / 2))
     made = SimpleNamespace(writes=writes, refusals=refusals, waits=waits, has=has, status=Status(state=State.ENFORCING))
-    made.views = node.views
+    made.views, made.said_at = node.views, said_at
     made.options = {"annotate_interval_s": 30}
 
     def settings():
@@ -100,6 +106,15 @@ async def test_a_new_agent_does_not_repeat_what_the_node_has(reporter):
     reporter.publish()
     await reporter.settle()
     assert (reporter.writes, reporter.reporter.nr_writes) == ([], 0)
+
+
+async def test_each_write_says_when_and_time_alone_is_none(reporter, monkeypatch):
+    monkeypatch.setattr(module.time, "gmtime", lambda: time.struct_time((2026, 11, 28, 12, 5, 59, 5, 332, 0)))
+    reporter.publish()
+    await reporter.settle()
+    reporter.publish()
+    await reporter.settle()
+    assert reporter.said_at == ["2026-11-28T12:05:59Z"]
 
 
 async def test_only_what_differs_is_written(reporter):
