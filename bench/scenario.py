@@ -142,10 +142,10 @@ class Scenario(ABC, Generic[Settings]):
     def rules(self) -> list[Rule]:
         """The workloads file with which the agent is started."""
 
-    def rules_of(self, arm: str) -> list[Rule]:
-        """The same for one of Temper's arms, where they differ by it."""
+    def quotas_of(self, arm: str) -> dict[str, str]:
+        """How cpu.max holds with one of Temper's arms, by tier, where it isn't by default: strict or smooth."""
         del arm
-        return self.rules()
+        return {}
 
     @abstractmethod
     def pods(self) -> dict[str, int]:

@@ -1,9 +1,10 @@
-"""The workloads file of `temper run`: which pod's cgroup has which tier."""
+"""The workloads file of `temper run`: which pod's cgroup has which tier, and how a tier's cpu.max holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,13 @@ class Rule:
     cpus: float | None = None
 
 
-def text(rules: Sequence[Rule]) -> str:
-    """The file's text."""
+def text(rules: Sequence[Rule], quotas: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The file's text. quotas: tier -> `strict` or `smooth`; the others have the defaults."""
     lines = ["version = 1"]
     for rule in rules:
         lines += ["", "[[workload]]", f'name = "{rule.name}"', f'tier = "{rule.tier}"', f'cgroup = "{rule.cgroup}"']
         lines += [f"cpus = {rule.cpus:g}"] if rule.cpus is not None else []
+    lines += ["", "[tiers.quota]", *(f'{tier} = "{quota}"' for tier, quota in quotas.items())] if quotas else []
     return "\n".join(lines) + "\n"
 
 

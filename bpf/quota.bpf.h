@@ -43,7 +43,7 @@ static __noinline s32 take_bucket(u64 cgroup_id)
 		if (!*(volatile u64 *)&q->cgroup_id && __sync_val_compare_and_swap(&q->cgroup_id, 0, cgroup_id) == 0)
 			return index;
 	}
-	__sync_fetch_and_add(&quotas_refused, 1);
+	__sync_fetch_and_add(&no_room.quotas, 1);
 	return -1;
 }
 

@@ -113,7 +113,7 @@ static __noinline int add_share(u64 cgroup_id, u64 parent_id, u32 weight, bool i
 		bpf_map_update_elem(&share_of, &cgroup_id, &index, 0);
 		return 0;
 	}
-	__sync_fetch_and_add(&shares_refused, 1);
+	__sync_fetch_and_add(&no_room.shares, 1);
 	return 0;
 }
 

@@ -91,6 +91,7 @@ struct temper_control control SEC(".data.control");
 struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");
 struct temper_exit exit_record SEC(".data.exit");
 struct temper_quota quotas[TEMPER_MAX_QUOTAS] SEC(".data.quotas");
+struct temper_no_room no_room SEC(".data.no_room");
 
 struct cpu_ctx {
 	u64 guest_next_ns;   /* no guest before this while there is other work */
@@ -166,7 +167,6 @@ u64 park_ns;			  /* when a task was last parked */
 u64 parked_ns[TEMPER_MAX_QUOTAS]; /* ... in this bucket's queue */
 u64 called_looked_ns;		  /* when every parked task was last looked at */
 bool somebody_parked;		  /* at this look */
-u64 quotas_refused;		  /* cgroups that found no free bucket */
 u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
 s64 unpark_room; /* a global, so the verifier need not follow it through the loop */
 
@@ -203,7 +203,6 @@ struct share_look {
 struct share_look share_looks[MAX_SHARES];
 u32 nr_shares = 1; /* the highest index that was ever taken, plus one */
 u32 last_share;
-u64 shares_refused;
 
 /* Cgroup id -> the index of its share. */
 struct {

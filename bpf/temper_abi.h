@@ -117,6 +117,12 @@ struct temper_quota {
 	uint32_t pad;
 };
 
+/* Times that a cgroup came and the tables were full, since the attach. Such a cgroup goes without. */
+struct temper_no_room {
+	uint64_t quotas; /* a finite cpu.max, which is not enforced */
+	uint64_t shares; /* a cpu.weight, which is not kept: its tasks pay by their nice level */
+};
+
 /* Why the scheduler left. `kind` is the kernel's own enum scx_exit_kind; 0 while attached. */
 struct temper_exit {
 	int64_t code;

@@ -65,8 +65,8 @@ class Play:
 
     @contextmanager
     def attached(self, arm: str) -> Iterator[None]:
-        """The real standalone agent with this arm's rules, attached and at rest inside the block."""
-        self.house.workloads.write_text(workloads.text(self.scenario.rules_of(arm)))
+        """The real standalone agent with this arm's file, attached and at rest inside the block."""
+        self.house.workloads.write_text(workloads.text(self.scenario.rules(), self.scenario.quotas_of(arm)))
         process = agent.start(self.house.workloads, log := WORK / f"agent-{arm}.log")
         try:
             agent.wait_attached(process.pid)

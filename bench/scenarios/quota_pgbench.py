@@ -4,16 +4,15 @@ pgbench asks from outside of the limit, at random instants and a fixed rate (`--
 planned instant. A query is a sum over rows by their key: nothing but cpu time, as the data lie in memory. A point is
 the limit in percent of a cpu, at a period of 100 ms; 0 is none. The rate is the same at every point.
 
-Arms: stock; temper-strict with PostgreSQL in the tier Normal and temper-smooth with it in High, whose limits hold in
-these ways unless set otherwise. Nothing else wants the cpus, so a tier decides nothing but that.
+Arms: stock; temper-strict and temper-smooth, where the limits of PostgreSQL's tier hold in these ways.
 
 latency_p50, latency_p99; throughput: queries a second that were answered; service_cpu: cpus that PostgreSQL used.
 at_limit: the share of windows of one period (one begins each tenth of it) in which it used the whole quota, from the
 kernel's trace of sched_switch. throttled_periods: what the kernel itself counts, which it does for its own scheduler.
 
-Not valid when another scheduler than the arm's decided for a moment, the agent's layers do not have PostgreSQL in the
-arm's tier, pgbench failed, sent at another rate than planned or began late itself, events of the trace were lost, or
-(stock) the average was not below the limit with room, or no burst crossed it.
+Not valid when another scheduler than the arm's decided for a moment, the agent's layers do not have PostgreSQL's tier
+with the arm's kind of limit, pgbench failed, sent at another rate than planned or began late itself, events of the
+trace were lost, or (stock) the average was not below the limit with room, or no burst crossed it.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ from bench.windows import Consumption
 from bench.workloads import Rule
 
 POD = "postgres"
-TIERS = {"temper-strict": "normal", "temper-smooth": "high"}
+TIER = "high"
+QUOTAS = {"temper-strict": "strict", "temper-smooth": "smooth"}
 PERIOD_US = 100_000
 MOST_PERCENT = 6400
 WINDOWS_A_PERIOD = 10
@@ -80,7 +80,7 @@ class QuotaPgbench(Scenario[Settings]):
     about = "latency of PostgreSQL whose bursts cross its cpu.max"
     points_are = f"cpu.max in percent of a cpu: 0 (none) to {MOST_PERCENT}"
     default_points = ("0", "50")
-    arms = (STOCK, *TIERS)
+    arms = (STOCK, *QUOTAS)
     default_cpus = 3
     packages: ClassVar[tuple[str, ...]] = PACKAGES
 
@@ -97,10 +97,10 @@ class QuotaPgbench(Scenario[Settings]):
         return "latency_p99", "us"
 
     def rules(self) -> list[Rule]:
-        return self.rules_of("temper-strict")
+        return [Rule(POD, TIER, f"pods/{POD}", self.order.cpus)]
 
-    def rules_of(self, arm: str) -> list[Rule]:
-        return [Rule(POD, TIERS[arm], f"pods/{POD}", self.order.cpus)]
+    def quotas_of(self, arm: str) -> dict[str, str]:
+        return {TIER: QUOTAS[arm]}
 
     def pods(self) -> dict[str, int]:
         return {POD: self.order.cpus * 1000}
@@ -159,7 +159,7 @@ class QuotaPgbench(Scenario[Settings]):
             *([f"{data['lost']} events of the trace were lost"] if data["lost"] else ()),
             *wrong_rate(rate, self.load.rate, len(requests)),
             *late_client(found["client_lateness_p99_ms"], found["p99_ms"]),
-            *(tier_doubts(seen, [TIERS[seen.arm]]) if seen.arm in TIERS else ()),
+            *(tier_doubts(seen, [TIER]) or quota_doubts(seen)),
             *(burst_doubts(used, seen.point, data["counted"]) if seen.arm == STOCK else ()),
         )
         n = len(requests)
@@ -188,6 +188,15 @@ class QuotaPgbench(Scenario[Settings]):
 def quota_us(point: str) -> int:
     """Of each period."""
     return PERIOD_US * int(point) // 100
+
+
+def quota_doubts(seen: Seen) -> list[str]:
+    """With Temper, and a layer of that tier: does its cpu.max hold as the arm says?"""
+    if seen.arm not in QUOTAS:
+        return []
+    (smooth_periods,) = (each["smooth_periods"] for each in seen.data["status"]["layers"] if each["name"] == TIER)
+    quota = "smooth" if smooth_periods else "strict"
+    return [] if quota == QUOTAS[seen.arm] else [f"cpu.max of {TIER} was {quota}"]
 
 
 def burst_doubts(used: float, point: str, counted: dict[str, int]) -> list[str]:

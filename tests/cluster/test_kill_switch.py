@@ -68,7 +68,9 @@ def test_kubectl_temper_moves_it_too(attached, temper_cli):
     out = temper_cli("safe-mode", "on", "--all", "--wait")
     attached.guest.await_state("disabled", since=at)
     assert NODE in out
-    assert "safe-mode" in temper_cli("status", "-l", "pool=test")
+    shown = temper_cli("status", "-l", "pool=test")
+    assert "safe-mode" in shown
+    assert "s ago" in shown
     at = time.monotonic()
     temper_cli("safe-mode", "off", "--node", NODE, "--wait")
     attached.guest.await_state("enabled", since=at, timeout_s=REATTACH_S)

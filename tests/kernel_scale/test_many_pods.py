@@ -12,6 +12,7 @@ POSSIBLE = Path("/sys/devices/system/cpu/possible")
 FEW, MANY = 10, 1000
 CGROUPS = 4096
 MOST = 8192  # TEMPER_MAX_CGROUPS
+LIMITS = 1008  # TEMPER_MAX_QUOTAS - TEMPER_MAX_LAYERS
 TIERS = ("high", "normal", "low", "background")
 ROUNDS, BATCHES = 100, 40
 # Two lowest batches of the same work differ by less.
@@ -87,3 +88,23 @@ def test_one_cgroup_too_many_is_refused_and_the_plan_before_it_stays(run_agent, 
         agent.until_says("all the others", lambda said: said["nr_cgroups"] == MOST)
     assert watch.states == ["enabled"]
     assert kernel.look().seq == agent.seq_before + 1
+
+
+def test_a_cpu_max_that_finds_no_room_is_counted(run_agent):
+    cgroups.make("test-limits")
+    (cgroups.ROOT / "cgroup.subtree_control").write_text("+cpu")
+    (cgroups.ROOT / "test-limits/cgroup.subtree_control").write_text("+cpu")
+    for number in range(LIMITS + 2):
+        limited = cgroups.ROOT / f"test-limits/{number}"
+        limited.mkdir()
+        (limited / "cpu.max").write_text("50000 100000")
+    agent = run_agent(workloads.text(("normal", "test-limits")))
+    agent.until_attached()
+    said = agent.until_says("two too many", lambda said: said["no_room"] == {"quotas": 2, "shares": 0})
+    assert said["cpu_max"]["nr_cgroups"] == LIMITS
+    (cgroups.ROOT / "test-limits/0").rmdir()
+    (cgroups.ROOT / "test-limits/late").mkdir()
+    (cgroups.ROOT / "test-limits/late/cpu.max").write_text("50000 100000")
+    agent.until_says(
+        "room again", lambda said: said["cpu_max"]["nr_cgroups"] == LIMITS and said["no_room"]["quotas"] == 2
+    )

@@ -2,13 +2,13 @@
 
 A write fans out to everybody who watches nodes. So nothing is written that hasn't changed; a change of state is
 written at once, changed counts at most once per interval; what can't be written is tried again, longer each time.
+When it was said goes along with each write and is no change by itself (docs/decisions/0009-a-word-has-an-age.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,8 +18,9 @@ from temper.agent.events import event
 from temper.agent.node_source import PodView, totals
 from temper.agent.states import State
 from temper.agent.status import Status
-from temper.kube.client import TROUBLES, Client, annotate_node, describe, retry_after_s
-from temper.plan.pods import ANNOTATION_PREFIXES
+from temper.kube.backoff import Backoff
+from temper.kube.client import TROUBLES, Client, annotate_node, describe
+from temper.plan.pods import ANNOTATION_PREFIXES, SAID_AT, SAID_AT_FORMAT
 from temper.plan.tiers import Tier
 from temper.settings.agent import AgentSettings
 
@@ -106,7 +107,7 @@ class Reporter:
         self._changed.set()
 
     async def _write_until_done(self) -> None:
-        wait_s = FIRST_WAIT_S
+        backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
         while True:
             try:
                 await self._write()
@@ -115,9 +116,7 @@ class Reporter:
                 if not self.trouble:
                     event("annotations_not_written", reason=describe(error))
                 self.trouble = describe(error)
-                least_s = min(LONGEST_WAIT_S, retry_after_s(error)) * random.uniform(1, 1.5)  # noqa: S311
-                await asyncio.sleep(max(wait_s * random.uniform(0.5, 1.5), least_s))  # noqa: S311
-                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+                await asyncio.sleep(backoff.next_s(error))
             else:
                 self.trouble = ""
                 return
@@ -127,7 +126,8 @@ class Reporter:
         status, present = self._status(), self._present()
         patch = {name: value for name, value in self._wanted.items() if present.get(name) != value}
         if patch and self._settings().kubernetes.annotate:
-            await annotate_node(self._client, self._settings().node_name, patch)
+            said_at: Annotations = {SAID_AT: time.strftime(SAID_AT_FORMAT, time.gmtime())}
+            await annotate_node(self._client, self._settings().node_name, patch | said_at)
             self.nr_writes += 1
         self._written_status = status
 

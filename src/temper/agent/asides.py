@@ -9,11 +9,10 @@ from typing import Any
 
 from temper.agent.events import warning
 from temper.agent.facts import Gather
+from temper.kube.reviews import Review
 
 AGAIN_S = 60.0
 PORT_AGAIN_S = 10.0
-
-Review = Callable[[str], Awaitable[str | None]]
 
 
 async def keep_going(name: str, part: Callable[[], Awaitable[None]]) -> None:

@@ -124,6 +124,12 @@ CATALOGUE = (
     ),
     Entry("temper_cpu_max_kernel_throttled_periods_total", C, "Its nr_throttled, which stands still too.", _CGROUP),
     Entry("temper_cpu_max_kernel_throttled_seconds_total", C, "Its throttled_usec, which stands still too.", _CGROUP),
+    Entry(
+        "temper_no_room_total",
+        C,
+        "Times that a cgroup came and the scheduler's table was full: its cpu.max, or its cpu.weight, doesn't hold.",
+        {"table": "cpu_max, cpu_weight"},
+    ),
     Entry("temper_api_requests_total", C, "Lists and watches asked of the API server."),
     Entry("temper_api_patches_total", C, "Patches of the node object's annotations."),
     Entry("temper_api_failures_total", C, "Lists, watches and patches that ended in an error."),
@@ -191,6 +197,7 @@ def _all_values(facts: Facts) -> Iterator[tuple[str, _Values]]:
     yield from _of_tiers(facts)
     yield from _of_layers(facts)
     yield from _of_quotas(facts)
+    yield from _of_tables(facts)
     yield from _of_api(facts)
     yield from _of_processes(facts)
     yield from _of_linter(facts)
@@ -259,6 +266,11 @@ def _of_quotas(facts: Facts) -> Iterator[tuple[str, _Values]]:
         "temper_cpu_max_kernel_throttled_seconds_total",
         [(labels, stat["throttled_usec"] / 1e6) for labels, stat in kernels.items()],
     )
+
+
+def _of_tables(facts: Facts) -> Iterator[tuple[str, _Values]]:
+    no_room = facts.status.no_room if facts.status.stats else None
+    yield "temper_no_room_total", [(("cpu_max",), no_room.quotas), (("cpu_weight",), no_room.shares)] if no_room else []
 
 
 def _quota_labels(view: QuotaView) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ What `temper agent` answers at `/metrics` (`http.listen`, port 9100). This page 
 - Labels are bounded. A pod becomes one where a `cpu.max` is counted only: at most 1024 cgroups, the finite ones that
   the scheduler enforces. All else about pods is in `/observe`, which `temper top` and `temper explain` read.
 - The node is not a label either: let the scrape configuration add it.
-- Counters of layers and of `cpu.max` begin again at 0 with each attach, and are absent while nothing is attached.
-  `rate()` copes.
+- Counters of layers, of `cpu.max` and of full tables begin again at 0 with each attach, and are absent while nothing is
+  attached. `rate()` copes.
 - Histograms are Prometheus' own: `_bucket`, `_sum`, `_count`, in seconds.
 
 | metric | kind | labels | meaning |

@@ -21,7 +21,7 @@ from temper.agent.node_source import NodeSource
 from temper.agent.source import Options
 from temper.agent.status import Status
 from temper.kube.client import connect
-from temper.kube.token_review import whose_token
+from temper.kube.reviews import may_get
 from temper.node.cgroup_paths import CgroupPaths
 from temper.node.run_dir import RunDir
 from temper.settings.agent import AgentSettings, Mode
@@ -124,7 +124,7 @@ class NodeAgent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
                 await self._settled.wait()
-        review = functools.partial(whose_token, self._client) if http.observe_token_review else None
+        review = functools.partial(may_get, self._client) if http.observe_token_review else None
         await serve_http(http.address, self.facts, review)
 
     def _api(self) -> Api:

@@ -74,7 +74,9 @@ class NodeSource:
         self._settings = settings
         self._run_dir = run_dir
         now = settings()
-        self._pod_cgroups = PodCgroups(Path(now.cgroups.root), kubepods=now.cgroups.kubepods or None)
+        self._pod_cgroups = PodCgroups(
+            Path(now.cgroups.root), kubepods=now.cgroups.kubepods or None, driver=now.cgroups.driver
+        )
         self._on_change: Callable[[], None] = lambda: None
         self._on_switch: Callable[[], None] = lambda: None
         self._switch: str | None = None

@@ -12,7 +12,7 @@ import msgspec
 
 from temper.node.cgroup_cpu import CpuUse, Pressure
 from temper.plan.layers import Size
-from temper.wire.messages import LayerStats
+from temper.wire.messages import LayerStats, NoRoom
 
 VERSION = 1
 
@@ -204,6 +204,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     overhead: dict[str, ProcessCost]
     api: ApiReport
     quotas: list[QuotaReport] = []
+    no_room: NoRoom = NoRoom()
 
 
 encode = msgspec.json.Encoder().encode

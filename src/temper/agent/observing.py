@@ -94,6 +94,7 @@ def observe(facts: Facts) -> Document:
             {part: why for part, why in facts.api.trouble.items() if why},
         ),
         quotas=[_quota(view, facts.cgroup_root) for view in quota_views(facts)],
+        no_room=status.no_room,
     )
 
 

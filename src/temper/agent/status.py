@@ -14,7 +14,7 @@ from temper import __version__
 from temper.agent.states import State
 from temper.node.run_dir import RunDir, write_atomically
 from temper.plan.layers import Plan
-from temper.wire.messages import LayerStats, QuotaStats
+from temper.wire.messages import LayerStats, NoRoom, QuotaStats
 
 STATUS_VERSION = 1
 
@@ -45,6 +45,7 @@ class Status:
     stand_down_ns: dict[str, int] = field(default_factory=dict)
     stats: dict[str, LayerStats] = field(default_factory=dict)
     quotas: tuple[QuotaStats, ...] = ()
+    no_room: NoRoom = field(default_factory=NoRoom)
     used_millicpu: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

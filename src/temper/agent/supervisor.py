@@ -22,7 +22,19 @@ from temper.agent.status import Status
 from temper.errors import EngineLost, Refused
 from temper.node import sched_ext
 from temper.plan.layers import Plan
-from temper.wire.messages import Attach, Attached, Beat, Commit, Committed, Detach, ReadStats, Refusal, Rejected, Stats
+from temper.wire.messages import (
+    Attach,
+    Attached,
+    Beat,
+    Commit,
+    Committed,
+    Detach,
+    NoRoom,
+    ReadStats,
+    Refusal,
+    Rejected,
+    Stats,
+)
 
 # How long a clean detach may take before SIGKILL, and how long the kernel may then take to say `disabled`.
 DETACH_TIMEOUT_S = 1.0
@@ -147,7 +159,7 @@ class Supervisor:
         """Refresh the counters in `status`."""
         reply = await self._ask(ReadStats()) if self.attached else None
         if isinstance(reply, Stats):
-            self.status.stats, self.status.quotas = reply.layers, reply.quotas
+            self.status.stats, self.status.quotas, self.status.no_room = reply.layers, reply.quotas, reply.no_room
 
     async def _ask(self, request: Beat | Commit | ReadStats) -> object | None:
         """One request to an attached engine; None when that showed it lost, or the scheduler out."""
@@ -219,7 +231,7 @@ class Supervisor:
                 event("engine_unkillable", engine_pid=client.pid)
             self._client = None
             self.status.engine_pid, self.status.generation, self.status.plan = 0, 0, None
-            self.status.stats, self.status.quotas = {}, ()
+            self.status.stats, self.status.quotas, self.status.no_room = {}, (), NoRoom()
             self.status.stand_down_ns = {"detach": detached_ns - started_ns, "reap": time.monotonic_ns() - detached_ns}
         if client is not None or self._stuck:
             await self._verify_stock()

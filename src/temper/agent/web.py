@@ -8,6 +8,7 @@ process's signals, end the process over a port in use, and wake up ten times a s
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -26,8 +27,9 @@ from temper.agent.facts import Gather
 from temper.agent.metrics import CONTENT_TYPE, Collector
 from temper.agent.observe import encode
 from temper.agent.observing import observe
-from temper.agent.readers import Readers, Review, TooMany
+from temper.agent.readers import Readers, TooMany
 from temper.agent.states import State
+from temper.kube.reviews import Access, Review
 
 # A pass takes milliseconds and comes each second; an attach on a busy machine takes seconds.
 HEALTHY_S = 20.0
@@ -36,6 +38,8 @@ MOST_CONNECTIONS = 64
 FIRST_REQUEST_S = 10.0
 LONGEST_S = 60.0
 BACKLOG = 64
+OBSERVE_PATH = "/observe"  # what a ClusterRole names, too
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 # The agent knows what it does: what is in force is what somebody asked for.
 READY = frozenset({State.ENFORCING, State.SAFE_MODE, State.OBSERVING})
 
@@ -61,11 +65,11 @@ class Recent:
 
 
 class Pages:
-    """The four answers. review: asks whose a token is, where /observe is not for everybody."""
+    """The four answers. review: asks what a token's holder may, where /observe is not for everybody."""
 
     def __init__(self, gather: Gather, review: Review | None = None) -> None:
         self._gather = gather
-        self._readers = Readers(review) if review is not None else None
+        self._readers = Readers(functools.partial(review, OBSERVE_PATH)) if review is not None else None
         self._metrics = Recent(self._make_metrics)
         self._document = Recent(self._make_document)
 
@@ -73,7 +77,7 @@ class Pages:
         """The routes. What goes wrong inside is logged once and answered with 500."""
         answers: dict[str, _Answer] = {
             "/metrics": self.metrics,
-            "/observe": self.observe,
+            OBSERVE_PATH: self.observe,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
         }
@@ -114,16 +118,23 @@ class Pages:
         """Why this request isn't answered; None when it is."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip() or self._readers is None:
-            wanted = {"WWW-Authenticate": "Bearer"}
-            return PlainTextResponse("a bearer token that the API server knows is needed\n", 401, headers=wanted)
+            return PlainTextResponse("a bearer token that the API server knows is needed\n", 401, headers=CHALLENGE)
         try:
-            may = await self._readers.may_read(token.strip())
+            access = await self._readers.access(token.strip())
         except TooMany:
             return PlainTextResponse("too many tokens to ask about\n", 429)
         except Exception as error:  # noqa: BLE001 - whatever keeps us from asking, nobody unknown gets in
             warning("token_not_reviewed", reason=f"{type(error).__name__}: {error}")
             return PlainTextResponse("the API server can't be asked about the token now\n", 503)
-        return None if may else PlainTextResponse("the API server does not know this token\n", 403)
+        return _refusal(access)
+
+
+def _refusal(access: Access) -> Response | None:
+    if access is Access.ALLOWED:
+        return None
+    if access is Access.UNKNOWN:
+        return PlainTextResponse("the API server does not know this token\n", 401, headers=CHALLENGE)
+    return PlainTextResponse(f"this token's holder may not `get` the nonResourceURL {OBSERVE_PATH}\n", 403)
 
 
 def _guarded(path: str, answer: _Answer) -> _Answer:

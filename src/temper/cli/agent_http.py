@@ -19,6 +19,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 TIMEOUT_S = 5.0
 MOST_BYTES = 64 << 20
+REMEDIES = {
+    401: "name a token with --token-file",
+    403: "a ClusterRole with `get` on the nonResourceURL /observe lets its holder read",
+}
 _SHOWN = 200
 _PORTS = {"http": 80, "https": 443}
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - what the agent may listen on; we connect to the loopback
@@ -45,8 +49,8 @@ def fetch(url: str, token_file: Path | None = None, *, timeout_s: float = TIMEOU
     base = url or own_url()
     status, body = _get(base, _headers(token_file), timeout_s)
     said = printable(body[:_SHOWN].decode(errors="replace").strip())
-    if status in (401, 403):
-        raise NotPermitted(f"{base} says {status}: {said}", remedy="name a token with --token-file")
+    if status in REMEDIES:
+        raise NotPermitted(f"{base} says {status}: {said}", remedy=REMEDIES[status])
     if status != 200:
         raise TemperError(f"{base}/observe says {status}: {said}")
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from temper.cli.output import console, print_json
+from temper.cli.output import TEXT, console, form_options, print_object
 from temper.cli.settings import settings_options, sources
 from temper.errors import InvalidInput
 from temper.settings.agent import Loaded, load
@@ -28,9 +28,9 @@ def config() -> None:
 
 @config.command()
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@form_options
 @click.pass_context
-def check(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
+def check(ctx: click.Context, /, form: str, **given: Any) -> None:
     """Check the settings: every finding, with its place, what was seen and what is allowed.
 
     \b
@@ -45,15 +45,15 @@ def check(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     try:
         loaded = load(sources(**given))
     except InvalidInput as invalid:
-        if not as_json:
+        if form == TEXT:
             raise
         found = [{"place": finding.place, "message": finding.message} for finding in invalid.findings]
-        print_json({"version": JSON_VERSION, "ok": False, "findings": found})
+        print_object({"version": JSON_VERSION, "ok": False, "findings": found}, form)
         ctx.exit(invalid.exit_code)
-    if as_json:
-        print_json({"version": JSON_VERSION, "ok": True, "findings": []})
-    else:
+    if form == TEXT:
         _print_ok(loaded)
+    else:
+        print_object({"version": JSON_VERSION, "ok": True, "findings": []}, form)
 
 
 def _print_ok(loaded: Loaded) -> None:
@@ -86,7 +86,7 @@ def show(form: str, **given: Any) -> None:
     """
     loaded = load(sources(**given))
     if form == "json":
-        print_json({"version": JSON_VERSION, "settings": _rows(loaded)})
+        print_object({"version": JSON_VERSION, "settings": _rows(loaded)}, form)
     elif form == "yaml":
         from temper.settings.yaml_file import dump
 

@@ -10,7 +10,7 @@ import click
 
 from temper.agent.observe import Document, LayerView, PodReport, QuotaReport, VerdictView, plain
 from temper.cli.agent_http import fetch, url_options
-from temper.cli.output import print_json, print_yaml
+from temper.cli.output import TEXT, form_options, print_object
 from temper.errors import Finding, InvalidInput
 from temper.plan.explain import explain_bandwidth, explain_size
 from temper.plan.layers import Size
@@ -23,8 +23,7 @@ _SHOWN = 5  # names of other pods that a message lists
 @click.command()
 @click.argument("pod", metavar="POD")
 @url_options
-@click.option("-o", "--output", "form", type=click.Choice(["text", "yaml", "json"]), default="text", show_default=True)
-@click.option("--json", "form", flag_value="json", help="One JSON object.")
+@form_options
 def explain(pod: str, url: str, token_file: Path | None, form: str) -> None:
     """Say why a pod of this node has its tier and its cpus, and whether it gets what it was promised.
 
@@ -38,11 +37,11 @@ def explain(pod: str, url: str, token_file: Path | None, form: str) -> None:
     """
     document = fetch(url, token_file)
     found = find(document, pod)
-    if form == "text":
+    if form == TEXT:
         for name, value in _lines(document, found):
             click.echo(f"{name + ':':<10}{value}" if name else value)
         return
-    (print_json if form == "json" else print_yaml)(_as_dict(document, found))
+    print_object(_as_dict(document, found), form)
 
 
 def find(document: Document, wanted: str) -> PodReport:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import calendar
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from temper.cli.output import console
+from temper.cli.output import TEXT, console, print_object
 from temper.errors import Finding, InvalidInput
 from temper.settings.quoting import printable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+JSON_VERSION = 1
+_UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 
 _OPTIONS = (
     click.option("--node", "names", multiple=True, metavar="NAME", help="A node of the cluster; may be repeated."),
@@ -51,17 +56,38 @@ def _kubeconfig(given: str) -> str:
     return given or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or str(Path.home() / ".kube/config")
 
 
-def print_nodes(nodes: Sequence[Any]) -> None:
-    """One line for each node."""
+def print_nodes(nodes: Sequence[Any], form: str = TEXT) -> None:
+    """One line for each node, or all as one object."""
+    if form == TEXT:
+        _print_table(nodes)
+    else:
+        print_object({"version": JSON_VERSION, "nodes": [node._asdict() for node in nodes]}, form)
+
+
+def _print_table(nodes: Sequence[Any]) -> None:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("node", "agent", "version", "asked for", "pods by tier"):
+    for title in ("node", "agent", "said", "version", "asked for", "pods by tier"):
         table.add_column(title, overflow="fold")
     for node in nodes:
         asked = ", ".join(f"{name.split('/')[0]}: {value}" for name, value in node.switch.items())
         pods = " ".join(f"{tier} {count}" for tier, count in node.pods.items() if count)
-        cells = (node.name, node.status or "no agent has spoken", node.version, asked or "-", pods or "-")
+        agent = node.status or "no agent has spoken"
+        cells = (node.name, agent, _ago(node.said_at), node.version, asked or "-", pods or "-")
         table.add_row(*map(printable, cells))  # whoever may annotate a node wrote some of them
     console().print(table)
+
+
+def _ago(said_at: str) -> str:
+    """How long ago, as kubectl writes ages; `-` when nobody said when. Clocks that differ make it no less than 0."""
+    from temper.plan.pods import SAID_AT_FORMAT
+
+    try:
+        said_s = calendar.timegm(time.strptime(said_at, SAID_AT_FORMAT))
+    except ValueError:
+        return "-"
+    age_s = max(0, int(time.time() - said_s))
+    unit, length_s = next(((unit, length_s) for unit, length_s in _UNITS if age_s >= length_s), ("s", 1))
+    return f"{age_s // length_s}{unit} ago"

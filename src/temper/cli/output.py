@@ -1,25 +1,35 @@
-"""What every command prints with: one JSON object for `--json`, rich's console for tables."""
+"""What every command prints with: one object for `-o yaml` and `-o json` (`--json`), rich's console for tables."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-def print_json(value: dict[str, Any]) -> None:
-    """One line; keys in the order given."""
-    import json
-
-    click.echo(json.dumps(value))
+TEXT = "text"
 
 
-def print_yaml(value: dict[str, Any]) -> None:
-    """The same for people and for tools that read YAML."""
-    import yaml
+def form_options(function: _Function) -> _Function:
+    """Add -o/--output and --json: a parameter `form`, which is TEXT, or what `print_object` takes."""
+    forms = click.Choice([TEXT, "yaml", "json"])
+    function = click.option("--json", "form", flag_value="json", help="One JSON object: -o json.")(function)
+    return click.option("-o", "--output", "form", type=forms, default=TEXT, show_default=True)(function)
 
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000), nl=False)
+
+def print_object(value: dict[str, Any], form: str) -> None:
+    """One object, its keys in the order given: as YAML, or as one line of JSON."""
+    if form == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000), nl=False)
+    else:
+        import json
+
+        click.echo(json.dumps(value))
 
 
 def console() -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from temper.cli.output import console, print_json
+from temper.cli.output import TEXT, console, form_options, print_object
 from temper.errors import Finding, InvalidInput, TemperError
 from temper.node.cgroups import DEFAULT_ROOT, Cgroups
 from temper.node.snapshot import snapshot
@@ -61,7 +61,7 @@ class _Outcome:
     callback=lambda _context, _option, texts: dict(_parse_used(text) for text in texts),
     help="What if a tier used so many cpus: its size once it has followed that. Else sizes are by requests.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables; errors too.")
+@form_options
 @click.option(
     "--cgroup-root",
     default=DEFAULT_ROOT,
@@ -78,12 +78,12 @@ class _Outcome:
 )
 @click.pass_context
 def plan(
-    ctx: click.Context, *, file: Path, used: dict[Tier, int], as_json: bool, cgroup_root: Path, sys_root: Path
+    ctx: click.Context, *, file: Path, used: dict[Tier, int], form: str, cgroup_root: Path, sys_root: Path
 ) -> None:
     """Show what Temper would do with a workloads file on this machine, and why.
 
     Needs no privileges and changes nothing. A wrong file prints every finding with its place and
-    exits with status 2.
+    exits with status 2. As YAML or JSON, errors are an object on stdout too.
 
     \b
     Examples:
@@ -95,14 +95,14 @@ def plan(
     try:
         outcome = _decide(file, used, cgroup_root, sys_root)
     except TemperError as error:
-        if not as_json and not isinstance(error, InvalidInput):
+        if form == TEXT and not isinstance(error, InvalidInput):
             raise
-        _print_error(error, as_json)
+        _print_error(error, form)
         ctx.exit(error.exit_code)
-    if as_json:
-        print_json(_as_dict(outcome))
-    else:
+    if form == TEXT:
         _print_tables(outcome)
+    else:
+        print_object(_as_dict(outcome), form)
 
 
 def _parse_used(text: str) -> tuple[Tier, int]:
@@ -125,11 +125,11 @@ def _decide(file: Path, used: dict[Tier, int], cgroup_root: Path, sys_root: Path
     return _Outcome(machine, workloads, made, explain(made, machine, workloads, demand))
 
 
-def _print_error(error: TemperError, as_json: bool) -> None:
+def _print_error(error: TemperError, form: str) -> None:
     findings = error.findings if isinstance(error, InvalidInput) else ()
-    if as_json:
+    if form != TEXT:
         body = {"message": error.message, "remedy": error.remedy, "findings": _findings(findings)}
-        print_json({"version": JSON_VERSION, "error": body})
+        print_object({"version": JSON_VERSION, "error": body}, form)
         return
     for finding in findings:
         click.echo(str(finding), err=True)

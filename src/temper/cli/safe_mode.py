@@ -15,7 +15,7 @@ import click
 
 from temper.agent.states import State
 from temper.cli.fleet import Selection, fleet_options, print_nodes, selection
-from temper.cli.output import print_json
+from temper.cli.output import TEXT, form_options, print_object
 from temper.errors import Finding, InvalidInput, NotPermitted, TemperError
 from temper.node import sched_ext
 from temper.node.run_dir import RunDir
@@ -34,10 +34,8 @@ AGENTS = ("run", "agent")  # the commands that attach
 @click.option("--wait", is_flag=True, help="With nodes: wait until their agents say that it is so.")
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Longest wait, in seconds.")
 @click.option("--reason", default="asked for by `temper safe-mode on`", help="Shown by `temper status`.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def safe_mode(
-    wanted: str, *, local: bool, wait: bool, timeout_s: float, reason: str, as_json: bool, **nodes: Any
-) -> None:
+@form_options
+def safe_mode(wanted: str, *, local: bool, wait: bool, timeout_s: float, reason: str, form: str, **nodes: Any) -> None:
     """Put this machine, or nodes of a cluster, on the stock scheduler and keep them there (on); off re-engages.
 
     With --node, --selector or --all it moves the nodes' annotation, as `kubectl annotate` would. With --local it is
@@ -58,12 +56,12 @@ def safe_mode(
     if local == (chosen is not None):
         raise InvalidInput([Finding("safe-mode", "say where: --local, or one of --node, --selector and --all")])
     if chosen is not None:
-        _on_nodes(wanted, chosen, timeout_s if wait else None, as_json)
+        _on_nodes(wanted, chosen, timeout_s if wait else None, form)
     else:
-        _on_this_machine(wanted, reason, as_json)
+        _on_this_machine(wanted, reason, form)
 
 
-def _on_nodes(wanted: str, chosen: Selection, timeout_s: float | None, as_json: bool) -> None:
+def _on_nodes(wanted: str, chosen: Selection, timeout_s: float | None, form: str) -> None:
     from temper.kube import nodes as cluster
 
     async def job(client: Any) -> list[cluster.NodeView]:
@@ -77,14 +75,10 @@ def _on_nodes(wanted: str, chosen: Selection, timeout_s: float | None, as_json: 
         state = State.SAFE_MODE if wanted == "on" else State.ENFORCING
         return await cluster.wait_for(client, names, state, timeout_s)
 
-    found = cluster.run(chosen.kubeconfig, job)
-    if as_json:
-        print_json({"version": 1, "nodes": [node._asdict() for node in found]})
-    else:
-        print_nodes(found)
+    print_nodes(cluster.run(chosen.kubeconfig, job), form)
 
 
-def _on_this_machine(wanted: str, reason: str, as_json: bool) -> None:
+def _on_this_machine(wanted: str, reason: str, form: str) -> None:
     run_dir = RunDir()
     took: dict[str, Any] = {}
     if wanted != "status":
@@ -93,18 +87,11 @@ def _on_this_machine(wanted: str, reason: str, as_json: bool) -> None:
         took = _on(run_dir, reason) if wanted == "on" else _off(run_dir)
     engaged = run_dir.safe_mode_reason()
     kernel = sched_ext.read_state()
-    if as_json:
-        print_json(
-            {
-                "version": 1,
-                "engaged": engaged is not None,
-                "reason": engaged or "",
-                "kernel": kernel.state,
-                **took,
-            }
-        )
-    else:
+    if form == TEXT:
         click.echo(f"safe mode is {'off' if engaged is None else f'on: {engaged}'}; the kernel says {kernel.state}")
+        return
+    now = {"version": 1, "engaged": engaged is not None, "reason": engaged or "", "kernel": kernel.state}
+    print_object(now | took, form)
 
 
 def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:

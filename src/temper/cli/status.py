@@ -11,7 +11,7 @@ import msgspec
 
 from temper.agent.states import State
 from temper.cli.fleet import Selection, fleet_options, print_nodes, selection
-from temper.cli.output import console, print_json
+from temper.cli.output import TEXT, console, form_options, print_object
 from temper.errors import TimedOut
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import KernelState, read_state
@@ -21,13 +21,13 @@ POLL_S = 0.02
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@form_options
 @click.option(
     "--wait", "wanted", type=click.Choice([state.value for state in State]), help="Wait until this state is reached."
 )
 @fleet_options
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Longest wait, in seconds.")
-def status(as_json: bool, wanted: str | None, timeout_s: float, **nodes: Any) -> None:
+def status(form: str, wanted: str | None, timeout_s: float, **nodes: Any) -> None:
     """What decides on this machine now, or on nodes of a cluster, and why. Needs no privileges.
 
     The kernel's own state wins over what the agent last published: a dead agent is `detached`.
@@ -38,19 +38,20 @@ def status(as_json: bool, wanted: str | None, timeout_s: float, **nodes: Any) ->
       temper status --wait enforcing --timeout 30 && echo attached
       temper status --json | jq .kernel
       kubectl temper status --all
+      kubectl temper status --all -o yaml
     """
     chosen = selection(**nodes)
     if chosen is not None:
-        _show_nodes(chosen, wanted, timeout_s, as_json)
+        _show_nodes(chosen, wanted, timeout_s, form)
         return
     now = wait_for(wanted, timeout_s) if wanted else look()
-    if as_json:
-        print_json(now)
-    else:
+    if form == TEXT:
         _print_text(now)
+    else:
+        print_object(now, form)
 
 
-def _show_nodes(chosen: Selection, wanted: str | None, timeout_s: float, as_json: bool) -> None:
+def _show_nodes(chosen: Selection, wanted: str | None, timeout_s: float, form: str) -> None:
     from temper.kube import nodes as cluster
 
     async def job(client: Any) -> list[cluster.NodeView]:
@@ -59,11 +60,7 @@ def _show_nodes(chosen: Selection, wanted: str | None, timeout_s: float, as_json
             return found
         return await cluster.wait_for(client, [node.name for node in found], wanted, timeout_s)
 
-    found = cluster.run(chosen.kubeconfig, job)
-    if as_json:
-        print_json({"version": 1, "nodes": [node._asdict() for node in found]})
-    else:
-        print_nodes(found)
+    print_nodes(cluster.run(chosen.kubeconfig, job), form)
 
 
 def look(run_dir: RunDir | None = None) -> dict[str, Any]:
@@ -123,9 +120,17 @@ def _print_text(now: dict[str, Any]) -> None:
         click.echo(f"agent {now['agent_pid']}, engine {now['engine_pid'] or '-'}, generation {now['generation']}")
     for note in now.get("notes", []):
         click.echo(f"note: {note}")
+    _print_no_room(now.get("no_room", {}))
     if now.get("layers") and now["state"] == "enforcing":
         _print_layers(now)
         _print_sizes(now)
+
+
+def _print_no_room(no_room: dict[str, int]) -> None:
+    """Nothing where there was room for all."""
+    for table, what in (("quotas", "cpu.max is not enforced"), ("shares", "cpu.weight is not kept")):
+        if nr := no_room.get(table):
+            click.echo(f"note: {nr} times a cgroup found the scheduler's table full: its {what}")
 
 
 def _print_layers(now: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import click
 
 from temper.agent.observe import Document, LayerView, PodReport, plain
 from temper.cli.agent_http import fetch, url_options
-from temper.cli.output import console, print_json
+from temper.cli.output import TEXT, console, form_options, print_object
 from temper.errors import TemperError
 from temper.plan.units import counted, format_cpu_list, format_millicpu
 
@@ -26,11 +26,11 @@ ROWS = 20  # pods that the live view shows
 @url_options
 @click.option("--interval", "interval_s", default=2.0, show_default=True, type=click.FloatRange(0.5), help="Seconds.")
 @click.option("--once", is_flag=True, help="Print all pods once and end.")
-@click.option("--json", "as_json", is_flag=True, help="The agent's whole document, once.")
-def top(url: str, token_file: Path | None, interval_s: float, once: bool, as_json: bool) -> None:
+@form_options
+def top(url: str, token_file: Path | None, interval_s: float, once: bool, form: str) -> None:
     """Watch a node: its layers with their cpu use and waits, its pods with the busiest first, and what is wrong.
 
-    Ends with Ctrl-C. An agent that goes away is waited for.
+    Ends with Ctrl-C. An agent that goes away is waited for. As YAML or JSON it is the agent's whole document, once.
 
     \b
     Examples:
@@ -40,8 +40,8 @@ def top(url: str, token_file: Path | None, interval_s: float, once: bool, as_jso
       temper top --url http://10.0.0.7:9100 --interval 1
     """
     document = fetch(url, token_file)
-    if as_json:
-        print_json(plain(document))
+    if form != TEXT:
+        print_object(plain(document), form)
     elif once:
         console().print(screen(document))
     else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from temper.engine.libbpf import ffi
-from temper.wire.messages import LayerStats, QuotaStats
+from temper.wire.messages import LayerStats, NoRoom, QuotaStats
 
 _WORD = 8  # bytes; every field is a uint64_t, or an array of them
 _WORDS = ffi.sizeof("struct temper_layer_stats") // _WORD
@@ -69,3 +69,8 @@ def read_quotas(quotas: Any) -> tuple[QuotaStats, ...]:
 
 def _quota_stats(record: Any) -> QuotaStats:
     return QuotaStats(**{name: getattr(record, name) for name in QuotaStats.__struct_fields__})
+
+
+def read_no_room(record: Any) -> NoRoom:
+    """Of a struct temper_no_room, the scheduler's own."""
+    return NoRoom(record.quotas, record.shares)

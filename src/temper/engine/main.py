@@ -108,7 +108,7 @@ class Engine:
         return Beaten()
 
     def _stats(self, scheduler: Scheduler, _: ReadStats) -> Reply:
-        return Stats(scheduler.generation, scheduler.stats(), scheduler.quotas())
+        return Stats(scheduler.generation, scheduler.stats(), scheduler.quotas(), scheduler.no_room())
 
     def _detach(self, scheduler: Scheduler, _: Detach) -> Reply:
         return scheduler.detach() or Ended(0, 0, "detached", "")

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from temper.engine import libbpf, preflight
-from temper.engine.counters import make_buffer, read_quotas, sum_counters
+from temper.engine.counters import make_buffer, read_no_room, read_quotas, sum_counters
 from temper.engine.generations import LayerIds, write_config
 from temper.engine.knobs import MAX_CPUS, cache_of_cpus, ring_of_siblings
 from temper.engine.libbpf import ffi
 from temper.errors import CommitRejected, Refused
 from temper.node.topology import highest_possible_cpu, read_machine
 from temper.plan.layers import Plan
-from temper.wire.messages import Committed, Ended, LayerStats, QuotaStats
+from temper.wire.messages import Committed, Ended, LayerStats, NoRoom, QuotaStats
 
 NR_SLOTS = libbpf.constant("TEMPER_NR_SLOTS")
 MAX_CGROUPS = libbpf.constant("TEMPER_MAX_CGROUPS")
@@ -139,6 +139,7 @@ class Scheduler:
         self._configs = ffi.cast("struct temper_config *", self._initial_value(".data.configs")[0])
         self._expect(".data.configs", NR_SLOTS * ffi.sizeof("struct temper_config"))
         self._quotas = self._shared(".data.quotas", f"struct temper_quota[{MAX_QUOTAS}]")[0]
+        self._no_room = self._shared(".data.no_room", "struct temper_no_room")
         self._slots_fd = [self._map_fd(f"cgroups_{slot}") for slot in range(NR_SLOTS)]
         self._stats_fd = self._map_fd("stats")
         self._commit_fd = self._program_fd("temper_commit")
@@ -272,6 +273,10 @@ class Scheduler:
     def quotas(self) -> tuple[QuotaStats, ...]:
         """Counters of every cgroup with a finite cpu.max, read where the scheduler keeps them: no system call."""
         return read_quotas(self._quotas)
+
+    def no_room(self) -> NoRoom:
+        """How often a table of the scheduler's was full."""
+        return read_no_room(self._no_room)
 
     def detach(self) -> Ended | None:
         """Close the link: the kernel resumes its stock scheduler before this returns."""

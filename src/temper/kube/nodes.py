@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from temper.errors import Finding, InvalidInput, NotPermitted, TemperError, TimedOut
 from temper.kube import resources
 from temper.kube.client import TROUBLES, Client, annotate_node, connect, describe
-from temper.plan.pods import ANNOTATION_PREFIXES, SWITCH_ANNOTATIONS
+from temper.plan.pods import ANNOTATION_PREFIXES, SAID_AT, SWITCH_ANNOTATIONS
 from temper.plan.tiers import Tier
 
 POLL_S = 0.5
@@ -18,13 +18,17 @@ TOGETHER = 16  # patches under way at a time
 
 
 class NodeView(NamedTuple):
-    """One node. status: the agent's own word, empty where no agent has ever said one; switch: its annotations."""
+    """One node. status: the agent's own word, empty where no agent has ever said one; switch: its annotations.
+
+    said_at: when the agent last wrote there, in its own words. It may be dead since, or have nothing new to say.
+    """
 
     name: str
     status: str
     version: str
     switch: dict[str, str]
     pods: dict[str, int]
+    said_at: str = ""
 
     @property
     def state(self) -> str:
@@ -57,6 +61,7 @@ def _view(node: resources.Node) -> NodeView:
         said("agent-version"),
         {name: annotations[name] for name in SWITCH_ANNOTATIONS if name in annotations},
         {tier: int(count) for tier, count in counts.items() if count.isdigit()},
+        annotations.get(SAID_AT, ""),
     )
 
 

@@ -1,9 +1,8 @@
 """A copy of some of the API's objects, kept by one paged list and then a watch.
 
 The watch goes on from where it ended, after a disconnect too; only a version that the server has forgotten (410) and
-a slow clock (`relist_s`: a lost event heals) bring a new list. Trouble is waited out, longer each time and with jitter,
-so that a thousand nodes don't ask at once when the server returns; the copy stays as it was. Nothing here ends by
-itself.
+a slow clock (`relist_s`: a lost event heals) bring a new list. Trouble is waited out, longer each time; the copy stays
+as it was. Nothing here ends by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ import httpx2 as httpx
 import msgspec
 from lightkube.core.generic_client import BasicRequest
 
-from temper.kube.client import REQUEST_TIMEOUT_S, TROUBLES, Client, describe, is_gone, retry_after_s, watch
+from temper.kube.backoff import Backoff
+from temper.kube.client import REQUEST_TIMEOUT_S, TROUBLES, Client, describe, is_gone, watch
 
 PAGE = 500
 # The server ends each watch after this long, and sends a bookmark each minute, so silence means a dead connection.
@@ -29,7 +29,7 @@ FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
 # A server (or a balancer) that ends watches at once is not asked more often than this.
 LEAST_PACE_S = 1.0
-SPREAD = 0.2
+RELIST_SPREAD = 0.2
 
 
 class Reflector:
@@ -72,7 +72,7 @@ class Reflector:
         self._relist_s = relist_s
         self._version: str | None = None
         self._list_again_at = 0.0
-        self._wait_s = FIRST_WAIT_S
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -86,10 +86,10 @@ class Reflector:
                 if not isinstance(error, TROUBLES):
                     self._on_surprise(error)
                 if time.monotonic() - started > LONGEST_WAIT_S:
-                    self._wait_s = FIRST_WAIT_S  # what has stood for that long was well
+                    self._backoff.reset()  # what has stood for that long was well
                 await self._bear(error)
             else:
-                self._wait_s = FIRST_WAIT_S
+                self._backoff.reset()
                 await asyncio.sleep(max(0.0, LEAST_PACE_S - (time.monotonic() - started)))
 
     def _request(self, parameters: dict[str, str], *, is_watch: bool) -> BasicRequest:
@@ -107,7 +107,8 @@ class Reflector:
         pages = self._client.list(self._request({"limit": str(PAGE)}, is_watch=False))
         objects = {found.metadata.uid: self._keep(found) async for found in pages}
         self._version = pages.resourceVersion
-        self._list_again_at = time.monotonic() + self._relist_s() * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
+        spread = random.uniform(1 - RELIST_SPREAD, 1 + RELIST_SPREAD)  # noqa: S311 - spreads the load, guards nothing
+        self._list_again_at = time.monotonic() + self._relist_s() * spread
         self._recover()
         if objects != self.objects or not self.synced:
             self.objects, self.synced = objects, True
@@ -116,13 +117,13 @@ class Reflector:
     async def _watch(self) -> None:
         assert self._version is not None  # noqa: S101 - there was a list
         left = max(LEAST_WATCH_S, int(self._list_again_at - time.monotonic()))
-        seconds = min(left, random.randint(*WATCH_S))  # noqa: S311 - spreads the load, guards nothing
+        seconds = min(left, random.randint(*WATCH_S))  # noqa: S311 - the same
         parameters = {"resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         request = self._request(parameters, is_watch=True)
         request.timeout = httpx.Timeout(REQUEST_TIMEOUT_S, read=SILENCE_S)
         async for kind, found in watch(self._client, request, self._recover):
             self._version = found.metadata.resourceVersion
-            self._wait_s = FIRST_WAIT_S  # not before: a list, or a watch that opens, may end in the same trouble again
+            self._backoff.reset()  # not before: a list, or a watch that opens, may end in the same trouble again
             if kind != "BOOKMARK":
                 self._apply(kind, found)
 
@@ -156,7 +157,4 @@ class Reflector:
             self._version = None
         else:
             self.trouble = describe(error)
-        wait_s = self._wait_s * random.uniform(0.5, 1.5)  # noqa: S311
-        least_s = min(LONGEST_WAIT_S, retry_after_s(error)) * random.uniform(1, 1 + SPREAD)  # noqa: S311
-        self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
-        await asyncio.sleep(max(wait_s, least_s))
+        await asyncio.sleep(self._backoff.next_s(error))

@@ -29,6 +29,7 @@ from temper.node.pod_names import (
     stray_key,
     stray_names,
 )
+from temper.settings.agent import CgroupDriver
 from temper.settings.quoting import quoted
 
 # Components of a kubepods root's path. kind in docker, seen from its host, has four:
@@ -46,12 +47,16 @@ class PodCgroups:
 
     kubepods: the kubelet's kubepods root, relative to `root`, where the search must not choose it (two kubelets
     on one machine, a rootless one); containers outside it are still searched for. InvalidInput when it can't be one.
+    driver: roots of another driver than this don't count, whatever is in them; AUTO counts them all.
     """
 
-    def __init__(self, root: Path = DEFAULT_ROOT, *, kubepods: str | None = None) -> None:
+    def __init__(
+        self, root: Path = DEFAULT_ROOT, *, kubepods: str | None = None, driver: CgroupDriver = CgroupDriver.AUTO
+    ) -> None:
         self.cgroups = Cgroups(root)
         self._owner = root.stat().st_uid
-        self._named = None if kubepods is None else _checked(kubepods)
+        self._counts = partial(_is_of, driver)
+        self._named = None if kubepods is None else _checked(kubepods, driver)
         self._roots: tuple[str, ...] = ()
         self._stray_parents: tuple[str, ...] = ()
         self._occupied: frozenset[str] = frozenset()
@@ -60,7 +65,10 @@ class PodCgroups:
 
     @property
     def driver(self) -> Driver:
-        """The kubelet's cgroup driver. After a change of driver both roots stay: then it's the one with pods."""
+        """The kubelet's cgroup driver. After a change of driver both roots stay: then it's the one with pods.
+
+        `unknown` while no root that counts is there, and while pods are in roots of both.
+        """
         drivers = {driver_of(root) for root in self._occupied or self._roots}
         return drivers.pop() if len(drivers) == 1 else "unknown"
 
@@ -141,10 +149,10 @@ class PodCgroups:
         """Find the kubepods roots, and the directories that hold strays."""
         roots, stray_parents = set(), set()
         for path, name in self._walk():
-            if is_kubepods(name):
-                roots.add(_join(path, name))
-            else:
+            if not is_kubepods(name):
                 stray_parents.add(path)
+            elif self._counts(name):
+                roots.add(_join(path, name))
         if self._named is not None:
             roots = {self._named} if self._is_there(self._named) else set()
         self._roots, self._stray_parents = tuple(sorted(roots)), tuple(sorted(stray_parents))
@@ -198,10 +206,17 @@ def _ancestors(path: str) -> list[str]:
     return ["/".join(parts[:length]) for length in range(len(parts))]
 
 
-def _checked(kubepods: str) -> str:
+def _is_of(driver: CgroupDriver, kubepods: str) -> bool:
+    return driver in (CgroupDriver.AUTO, driver_of(kubepods))
+
+
+def _checked(kubepods: str, driver: CgroupDriver) -> str:
     path = kubepods.strip("/")
     parts = path.split("/")
     if not path.isprintable() or any(part in ("", ".", "..") for part in parts) or not is_kubepods(parts[-1]):
         allowed = "a path below the cgroup root that ends in kubepods, kubepods.slice or <cgroup root>-kubepods.slice"
         raise InvalidInput([Finding("kubepods", f"{quoted(kubepods)} is not {allowed}")])
+    if not _is_of(driver, path):
+        found = f"{quoted(kubepods)} is a root of the driver {driver_of(path)}, and the driver is set to {driver}"
+        raise InvalidInput([Finding("kubepods", found)])
     return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from temper.errors import Finding, InvalidInput
 from temper.plan.demand import NO_DEMAND, Demands
@@ -10,7 +10,7 @@ from temper.plan.layers import DEFAULT, SYSTEM, Layer, Member, Plan, Size
 from temper.plan.machine import Machine
 from temper.plan.sizing import Share, Sizes, size
 from temper.plan.tiers import DEFAULT_BANDWIDTHS, RULES, Bandwidth, LayerKind, Tier
-from temper.plan.units import format_cpu_list
+from temper.plan.units import format_cpu_list, format_millicpu
 from temper.plan.workloads import ASSUMED_TIERS, Workload, find_clashes, in_order, wanted_cpus
 
 # First served first. DEFAULT stands above Normal so that pods can't starve kubelet, sshd and other daemons:
@@ -39,7 +39,8 @@ def make_plan(
     present = tuple(workload for workload in ordered if workload.cgroup_ids)
     sizes = size_tiers(machine, present, demand)
     layers = _layers(present, sizes, bandwidths)
-    return Plan(layers, _members(present), _findings(ordered, sizes), _sizes(layers, sizes))
+    findings = (*_findings(ordered, sizes), *_low_ceilings(present, bandwidths))
+    return Plan(layers, _members(present), findings, _sizes(layers, sizes))
 
 
 def size_tiers(machine: Machine, workloads: Sequence[Workload], demand: Demands = NO_DEMAND) -> Sizes:
@@ -123,6 +124,17 @@ def _findings(workloads: Sequence[Workload], sizes: Sizes) -> tuple[Finding, ...
     if sizes.normal.cut:
         notes.append(_cut(Tier.NORMAL, sizes.normal, "were left by the tiers above"))
     return tuple(notes)
+
+
+def _low_ceilings(workloads: Sequence[Workload], bandwidths: Mapping[Tier, Bandwidth]) -> Iterator[Finding]:
+    """Tiers that may take less cpu time than their workloads request. Who states nothing requests nothing."""
+    for tier, bandwidth in bandwidths.items():
+        requested = sum(workload.request_millicpu or 0 for workload in workloads if workload.tier is tier)
+        if bandwidth.ceiling_millicpu and requested > bandwidth.ceiling_millicpu:
+            asked, most = format_millicpu(requested), format_millicpu(bandwidth.ceiling_millicpu)
+            yield Finding(
+                f"tier {tier}", f"{asked} cpus requested, and its ceiling is {most}: it gets no more than that"
+            )
 
 
 def _note(workload: Workload) -> Finding | None:

@@ -13,6 +13,10 @@ ANNOTATION_PREFIXES = ("temper.codes/", "infera.io/")
 # The node annotations that ask for safe mode.
 SWITCH_ANNOTATIONS = tuple(f"{prefix}safe-mode-requested" for prefix in ANNOTATION_PREFIXES)
 
+# The node annotation that says when an agent last wrote any of its own, in the API's own form of UTC.
+SAID_AT = f"{ANNOTATION_PREFIXES[0]}agent-said-at"
+SAID_AT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
 _FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
 

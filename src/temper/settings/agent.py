@@ -267,7 +267,13 @@ class CgroupTree(Section, frozen=True):
             is_valid=is_cgroup_or_empty,
         ),
     ] = ""
-    driver: Annotated[CgroupDriver, restart("The kubelet's cgroupDriver. auto: found out.")] = CgroupDriver.AUTO
+    driver: Annotated[
+        CgroupDriver,
+        restart(
+            "The kubelet's cgroupDriver: pods are looked for below its own roots only, such as kubepods.slice for "
+            "systemd and kubepods for cgroupfs. auto: below both; after a change of driver both may be there."
+        ),
+    ] = CgroupDriver.AUTO
 
 
 class Http(Section, frozen=True):
@@ -284,8 +290,9 @@ class Http(Section, frozen=True):
     observe_token_review: Annotated[
         bool,
         restart(
-            "Ask the API server (TokenReview) who may read /observe; it names pods and their threads. /metrics is for "
-            "everybody in any case, and names the pods that have a cpu limit."
+            "Ask the API server who may read /observe (TokenReview, then SubjectAccessReview: `get` on the "
+            "nonResourceURL /observe); it names pods and their threads. /metrics is for everybody in any case, and "
+            "names the pods that have a cpu limit."
         ),
     ] = False
 

@@ -130,12 +130,23 @@ class QuotaStats(msgspec.Struct, frozen=True):
     smooth_periods: int
 
 
+class NoRoom(msgspec.Struct, frozen=True):
+    """Times that a cgroup came and the scheduler's table was full, since the attach; fields of struct temper_no_room.
+
+    quotas: of a finite cpu.max, which is not enforced for it. shares: of a cpu.weight, which is not kept for it.
+    """
+
+    quotas: int = 0
+    shares: int = 0
+
+
 class Stats(msgspec.Struct, tag=True, frozen=True):
-    """Counters by layer name, and those of each cgroup with a finite cpu.max."""
+    """Counters by layer name, those of each cgroup with a finite cpu.max, and of cgroups that found no room."""
 
     generation: int
     layers: dict[str, LayerStats]
     quotas: tuple[QuotaStats, ...] = ()
+    no_room: NoRoom = NoRoom()
 
 
 class Ended(msgspec.Struct, tag=True, frozen=True):

@@ -36,6 +36,7 @@ from temper.wire.messages import (
     Ended,
     Hello,
     LayerStats,
+    NoRoom,
     QuotaStats,
     ReadStats,
     Stats,
@@ -172,7 +173,7 @@ class FakeEngine:
             Attach: Attached(self._generation, {"attach": 7}, True),
             Commit: Committed(self._generation, 1000, 0),
             Beat: Beaten(),
-            ReadStats: Stats(self._generation, {"system": STATS}, (QUOTA,)),
+            ReadStats: Stats(self._generation, {"system": STATS}, (QUOTA,), NoRoom(quotas=3)),
             Detach: Ended(64, 0, "unregistered from user space", ""),
         }[type(request)]
 

@@ -8,6 +8,7 @@ from temper.agent.metrics import CATALOGUE, Collector, Kind
 from temper.agent.metrics_reference import markdown
 from temper.agent.states import State
 from temper.plan.lint import ABOUT, Invariant, Verdict
+from temper.wire.messages import NoRoom
 
 LABELS = ("namespace", "pod", "container", "cgroup")
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
@@ -39,7 +40,7 @@ def test_names_follow_prometheus_conventions(entry):
     assert entry.name.startswith("temper_")
     assert entry.name.endswith("_total") == (entry.kind is Kind.COUNTER)
     assert entry.about.endswith(".")
-    bounded = {"version", "mode", "state", "step", "part", "tier", "layer", "process", "invariant"}
+    bounded = {"version", "mode", "state", "step", "part", "tier", "layer", "process", "invariant", "table"}
     assert set(entry.labels) <= bounded or entry.name.startswith("temper_cpu_max_")
 
 
@@ -91,6 +92,12 @@ def test_a_finite_cpu_max_is_counted_by_pod_and_container_and_others_by_path(nod
     assert by_labels("kernel_throttled_seconds") == {web: 3e-05}
 
 
+def test_cgroups_that_found_no_room_are_counted_by_table(node):
+    node.status.no_room = NoRoom(quotas=3)
+    _, values = scrape(node)
+    assert (values["temper_no_room_total", "cpu_max"], values["temper_no_room_total", "cpu_weight"]) == (3, 0)
+
+
 @pytest.mark.parametrize("name", [b"a\nb", b'"', b"\xff", b"x" * 255])
 def test_no_cgroup_s_name_spoils_a_scrape(node, limit, name):
     path = Path("user.slice", *[os.fsdecode(name)] * 2)
@@ -139,6 +146,7 @@ def test_nothing_attached_leaves_the_layers_out(node):
     families, values = scrape(node)
     assert not families["temper_layer_runs"].samples
     assert not families["temper_layer_wait_seconds"].samples
+    assert not families["temper_no_room"].samples
     assert values["temper_enforcing",] == 0
 
 

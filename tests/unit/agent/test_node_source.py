@@ -182,6 +182,15 @@ class TestPods:
         assert shown["cgroups"] == ["kubepods/poduid-web"]
         assert source.told == ["change"]
 
+    def test_the_drivers_setting_says_which_of_two_roots_counts(self, source, tree, tmp_path):
+        tree("uid-web")
+        own = tree.root / "kubepods.slice/kubepods-poduid_web.slice"
+        own.mkdir(parents=True)
+        sets = ((SET, f"cgroups.root={tree.root}"), (SET, "cgroups.driver=systemd"))
+        made = NodeSource(LiveSettings(Sources(source.file, {}, sets)), None, RunDir(tmp_path / "run"))
+        made.pods.objects = {"uid-web": from_api(api_pod("web"))}
+        assert members(made.make_plan()) == {own.stat().st_ino: "normal"}
+
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_a_finished_pod_counts_for_nothing(self, source, tree, phase):
         tree("uid-done")

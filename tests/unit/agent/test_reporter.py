@@ -1,6 +1,7 @@
 """When the node object is written, and when it is left alone. The API server is a list; waits are noted."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import httpx2 as httpx
@@ -10,6 +11,8 @@ from temper.agent import annotations as module
 from temper.agent.annotations import LONGEST_WAIT_S, Reporter
 from temper.agent.states import State
 from temper.agent.status import Status
+from temper.kube import backoff
+from temper.plan.pods import SAID_AT
 from temper.settings.agent import AgentSettings, Kubernetes
 
 STATUS = "temper.codes/agent-status"
@@ -23,8 +26,11 @@ def refusal(code, **headers):
 
 @pytest.fixture
 async def reporter(monkeypatch, events, node):
-    """A reporter that runs. writes: patches that came; refusals: what the next ones end with; has: the node's own."""
-    writes, refusals, waits, has = [], [], [], {}
+    """A reporter that runs. writes: patches that came, without their times, which are in said_at.
+
+    refusals: what the next ones end with; has: the node's own.
+    """
+    writes, said_at, refusals, waits, has = [], [], [], [], {}
     sleep = asyncio.sleep
 
     async def annotate_node(_, name, patch):
@@ -32,6 +38,7 @@ async def reporter(monkeypatch, events, node):
         if refusals:
             raise refusals.pop(0)
         assert name == "n1"
+        said_at.append(patch.pop(SAID_AT))
         writes.append(patch)
         has.update({key: value for key, value in patch.items() if value is not None})
         for key in [key for key, value in patch.items() if value is None]:
@@ -44,9 +51,9 @@ async def reporter(monkeypatch, events, node):
     monkeypatch.setattr(module, "annotate_node", annotate_node)
     stand_in = SimpleNamespace(Event=asyncio.Event, timeout=asyncio.timeout, sleep=note)
     monkeypatch.setattr(module, "asyncio", stand_in)
-    monkeypatch.setattr(module, "random", SimpleNamespace(uniform=lambda low, high: (low + high) / 2))
+    monkeypatch.setattr(backoff, "random", SimpleNamespace(uniform=lambda low, high: (low + high) / 2))
     made = SimpleNamespace(writes=writes, refusals=refusals, waits=waits, has=has, status=Status(state=State.ENFORCING))
-    made.views = node.views
+    made.views, made.said_at = node.views, said_at
     made.options = {"annotate_interval_s": 30}
 
     def settings():
@@ -99,6 +106,15 @@ async def test_a_new_agent_does_not_repeat_what_the_node_has(reporter):
     reporter.publish()
     await reporter.settle()
     assert (reporter.writes, reporter.reporter.nr_writes) == ([], 0)
+
+
+async def test_each_write_says_when_and_time_alone_is_none(reporter, monkeypatch):
+    monkeypatch.setattr(module.time, "gmtime", lambda: time.struct_time((2026, 11, 28, 12, 5, 59, 5, 332, 0)))
+    reporter.publish()
+    await reporter.settle()
+    reporter.publish()
+    await reporter.settle()
+    assert reporter.said_at == ["2026-11-28T12:05:59Z"]
 
 
 async def test_only_what_differs_is_written(reporter):
@@ -183,13 +199,11 @@ async def test_trouble_is_shown_and_what_is_written_is_the_latest(reporter, monk
     assert len(reporter.writes) == 1
 
 
-@pytest.mark.parametrize(("asks_s", "waited_s"), [("7", 7.0), ("86400", LONGEST_WAIT_S)])
-async def test_a_server_that_asks_for_a_pause_gets_it(reporter, monkeypatch, asks_s, waited_s):
-    monkeypatch.setattr(module.random, "uniform", lambda low, _: low)  # the shortest that jitter makes of it
-    reporter.refusals.append(refusal(429, **{"Retry-After": asks_s}))
+async def test_a_server_that_asks_for_a_pause_gets_it(reporter):
+    reporter.refusals.append(refusal(429, **{"Retry-After": "10"}))
     reporter.publish()
     await reporter.settle()
-    assert reporter.waits == [waited_s]
+    assert reporter.waits == [11.0]
 
 
 async def test_the_former_names_are_removed_once_where_they_are_there(reporter):

@@ -14,7 +14,19 @@ from temper.agent.supervisor import Supervisor
 from temper.errors import Finding
 from temper.plan.layers import Layer, Member, Plan, Size
 from temper.plan.tiers import LayerKind
-from temper.wire.messages import Attach, Beat, Beaten, Commit, Detach, Ended, Failed, ReadStats, Refusal, Rejected
+from temper.wire.messages import (
+    Attach,
+    Beat,
+    Beaten,
+    Commit,
+    Detach,
+    Ended,
+    Failed,
+    NoRoom,
+    ReadStats,
+    Refusal,
+    Rejected,
+)
 
 LAYER = Layer("system", 0, LayerKind.OPEN, False, True, False, 5000)
 PLAN = Plan((LAYER,), (Member(11, "system"),), (Finding("a", "worth knowing"),))
@@ -257,8 +269,10 @@ class TestStats:
         supervisor, _ = attached
         await supervisor.read_stats()
         assert (list(supervisor.status.stats), len(supervisor.status.quotas)) == (["system"], 1)
+        assert supervisor.status.no_room == NoRoom(quotas=3)
         await supervisor.stand_down("03:12")
         assert (supervisor.status.stats, supervisor.status.quotas) == ({}, ())
+        assert supervisor.status.no_room == NoRoom()
 
 
 class TestStandDown:

@@ -12,6 +12,7 @@ import pytest
 from temper.agent import asides, web
 from temper.agent.observe import VERSION, decode
 from temper.agent.states import State
+from temper.kube.reviews import Access
 
 
 @contextlib.asynccontextmanager
@@ -94,10 +95,12 @@ async def test_signals_stay_the_agents(node):
 # ---- who may read ----
 
 
-async def review(said):
-    if said == "broken":
+async def review(path, token):
+    assert path == "/observe"
+    answers = {"good": Access.ALLOWED, "other": Access.FORBIDDEN, "bad": Access.UNKNOWN}
+    if token not in answers:
         raise OSError("no route")
-    return "system:serviceaccount:a:b" if said == "good" else None
+    return answers[token]
 
 
 @pytest.mark.parametrize(
@@ -108,13 +111,15 @@ async def review(said):
         (("Authorization: Bearer ",), 401),
         (("Authorization: Bearer good",), 200),
         (("authorization: bearer good",), 200),
-        (("Authorization: Bearer bad",), 403),
+        (("Authorization: Bearer bad",), 401),
+        (("Authorization: Bearer other",), 403),
         (("Authorization: Bearer broken",), 503),
     ],
 )
-async def test_only_known_tokens_read_the_document(node, headers, expected):
+async def test_only_who_is_known_and_let_reads_the_document(node, headers, expected):
     async with serving(web.Pages(node.facts, review)) as address:
-        assert (await get(address, "/observe", *headers))[0] == expected
+        status, head, _ = await get(address, "/observe", *headers)
+        assert (status, "www-authenticate: bearer" in head) == (expected, expected == 401)
         assert (await get(address, "/metrics"))[0] == 200
 
 

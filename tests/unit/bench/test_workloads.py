@@ -15,6 +15,12 @@ def test_the_agent_reads_what_is_written():
     ]
 
 
+def test_the_agent_reads_how_limits_hold():
+    found = workloads.parse(text([Rule("a", "low", "pods/a")], {"low": "smooth", "high": "strict"}), "w.toml")
+    periods = {tier.value: each.smooth_periods for tier, each in found.bandwidths.items()}
+    assert periods == {"critical": 10, "high": 0, "normal": 0, "low": 10, "background": 0}
+
+
 @pytest.mark.parametrize(("millicpu", "weight"), [(0, 1), (100, 4), (500, 20), (1000, 39), (2000, 79)])
 def test_weights_are_the_kubelets(millicpu, weight):
     assert cpu_weight(millicpu) == weight

@@ -28,7 +28,7 @@ def test_a_token_that_cannot_be_read(agent, tmp_path):
     ("answer", "kind", "said"),
     [
         ((401, b"a token is needed\n"), NotPermitted, "401: a token is needed .name a token with --token-file"),
-        ((403, b"\x1b[2J"), NotPermitted, r"403: \\x1b\[2J"),
+        ((403, b"\x1b[2J"), NotPermitted, r"403: \\x1b\[2J .a ClusterRole with `get` on the nonResourceURL /observe"),
         ((500, b"internal error"), TemperError, "500: internal error"),
         ((302, b""), TemperError, "302"),
         ((200, b"<html>"), TemperError, "not an agent's"),

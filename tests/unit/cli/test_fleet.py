@@ -1,11 +1,13 @@
 """Which nodes a command means, and what it prints of them. The cluster is a list of nodes."""
 
+import calendar
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from temper.cli import fleet
 from temper.cli.fleet import Selection, print_nodes, selection
 from temper.cli.main import main, temper
 from temper.errors import InvalidInput
@@ -82,12 +84,32 @@ class TestTable:
     def test_one_line_for_each_node(self, capsys):
         print_nodes([ENFORCING, ENGAGED, SILENT])
         head, *lines = rows(capsys.readouterr().out)
-        assert head == ["node", "agent", "version", "asked", "for", "pods", "by", "tier"]
+        assert head == ["node", "agent", "said", "version", "asked", "for", "pods", "by", "tier"]
         assert lines == [
-            ["n1", "enforcing", "1.0", "-", "critical", "2", "normal", "31"],
-            ["n2", "safe-mode", "1.0", SWITCH_ANNOTATIONS[1].split("/")[0] + ":", "true", "-"],
-            ["n3", "no", "agent", "has", "spoken", "-", "-"],
+            ["n1", "enforcing", "-", "1.0", "-", "critical", "2", "normal", "31"],
+            ["n2", "safe-mode", "-", "1.0", SWITCH_ANNOTATIONS[1].split("/")[0] + ":", "true", "-"],
+            ["n3", "no", "agent", "has", "spoken", "-", "-", "-"],
         ]
+
+    @pytest.mark.parametrize(
+        ("said_at", "shown"),
+        [
+            ("2026-11-28T12:05:59Z", "0s ago"),
+            ("2026-11-28T12:05:00Z", "59s ago"),
+            ("2026-11-28T12:04:59Z", "1m ago"),
+            ("2026-11-28T09:06:00Z", "2h ago"),
+            ("2026-11-20T12:00:00Z", "8d ago"),
+            ("2026-11-28T13:00:00Z", "0s ago"),  # a node whose clock is ahead
+            ("yesterday", "-"),
+            ("9" * 500, "-"),
+            ("", "-"),
+        ],
+    )
+    def test_a_word_has_its_age(self, capsys, monkeypatch, said_at, shown):
+        now_s = calendar.timegm((2026, 11, 28, 12, 5, 59)) + 0.9
+        monkeypatch.setattr(fleet.time, "time", lambda: now_s)
+        print_nodes([ENFORCING._replace(said_at=said_at)])
+        assert f"enforcing {shown} 1.0" in " ".join(capsys.readouterr().out.split())
 
     def test_a_long_reason_is_folded_not_cut(self, capsys):
         print_nodes([REFUSED._replace(status="unsupported: " + "0123456789" * 20)])
@@ -153,6 +175,7 @@ class TestCommands:
             "version": "1.0",
             "switch": {SWITCH_ANNOTATIONS[1]: "true"},
             "pods": {},
+            "said_at": "",
         }
 
     def test_status_waits_for_all_that_were_chosen(self, run, nodes):

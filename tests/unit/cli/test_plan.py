@@ -73,6 +73,9 @@ def test_how_cpu_max_holds_and_the_ceiling(run):
     told = {layer["name"]: layer for layer in json.loads(run(text, "--json").stdout)["layers"]}
     assert (told["critical"]["smooth_periods"], told["critical"]["ceiling_millicpu"]) == (4, 1500)
     assert (told["default"]["smooth_periods"], told["default"]["ceiling_millicpu"]) == (0, 0)
+    assert (
+        "note: tier critical: 2 cpus requested, and its ceiling is 1.5: it gets no more than that" in run(text).stdout
+    )
 
 
 DEMANDING = 'version = 1\n[[workload]]\nname = "api"\ntier = "high"\ncgroup = "demo.slice/*"\ncpus = 3\n'

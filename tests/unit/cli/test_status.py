@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from temper.cli.status import _print_layers, _print_sizes, judge
+from temper.cli.status import _print_layers, _print_no_room, _print_sizes, judge
 from temper.node.sched_ext import KernelState
 from temper.wire.messages import LayerStats
 
@@ -35,6 +35,14 @@ def test_sizes_say_where_they_come_from(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "high: 8 requested, 2.0 used: prefers 4",
         "high: 8 requested: prefers 4",
+    ]
+
+
+def test_a_full_table_is_told(capsys):
+    _print_no_room({"quotas": 2, "shares": 0})
+    _print_no_room({})  # of an older agent
+    assert capsys.readouterr().out.splitlines() == [
+        "note: 2 times a cgroup found the scheduler's table full: its cpu.max is not enforced"
     ]
 
 

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from temper.engine.counters import make_buffer, read_quotas, sum_counters
+from temper.engine.counters import make_buffer, read_no_room, read_quotas, sum_counters
 from temper.engine.libbpf import constant, ffi
 from temper.wire import channel
-from temper.wire.messages import LayerStats, QuotaStats, Stats
+from temper.wire.messages import LayerStats, NoRoom, QuotaStats, Stats
 from temper.wire.pair import MAX_MESSAGE
 
 SUMS = [name for name in LayerStats.__struct_fields__ if name not in ("wait_hist", "max_wait_ns")]
@@ -104,3 +104,10 @@ def test_as_many_as_there_can_be_fit_one_message():
     quotas = read_quotas(records(dict.fromkeys(range(length), QuotaStats(*[most] * 6, 100)), length))
     assert len(quotas) == length
     assert len(channel.encode(Stats(1, {}, quotas))) < MAX_MESSAGE / 4
+
+
+def test_full_tables_are_read_as_the_struct_has_them():
+    assert NoRoom.__struct_fields__ == tuple(name for name, _ in ffi.typeof("struct temper_no_room").fields)
+    assert read_no_room(ffi.new("struct temper_no_room *", {"quotas": (1 << 64) - 1, "shares": 2})) == NoRoom(
+        2**64 - 1, 2
+    )

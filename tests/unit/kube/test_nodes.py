@@ -29,12 +29,15 @@ async def test_a_node_is_what_its_agent_says(api, client):
         ("temper.codes", "tier-high-pods"): "3",
         ("temper.codes", "tier-low-pods"): "many",
         ("infera.io", "safe-mode-requested"): "true",
+        ("temper.codes", "agent-said-at"): "2026-11-28T12:05:59Z",
     }
     api.lists(node("b", said=said), more="t")
     api.lists({"metadata": {"name": "a"}})
     first, second = await select(client, selector="pool=x")
     assert first == view("a")
-    assert second == NodeView("b", "detached: why", "0.9", {SWITCH_ANNOTATIONS[1]: "true"}, {"high": 3})
+    assert second == NodeView(
+        "b", "detached: why", "0.9", {SWITCH_ANNOTATIONS[1]: "true"}, {"high": 3}, "2026-11-28T12:05:59Z"
+    )
     assert (first.state, second.state) == ("", "detached")
     assert api.asked[0].query == {"labelSelector": "pool=x", "limit": "500"}
     assert api.asked[1].query["continue"] == "t"

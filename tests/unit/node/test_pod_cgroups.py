@@ -12,6 +12,7 @@ from temper.node import pod_cgroups
 from temper.node.cgroups import CgroupDir
 from temper.node.pod_cgroups import PodCgroups
 from temper.node.pod_names import pod_names, qos_parents
+from temper.settings.agent import CgroupDriver
 
 UID = "8e8a1f0c-54e5-4d4f-9c5b-0d1b4d9a3c17"
 U_ = UID.replace("-", "_")
@@ -48,6 +49,7 @@ def cases():
                         "stray": [filled(path, values) for path in shape.get("stray", ())],
                         "asked": [filled(asked, values) for asked in shape.get("asked", ["{U}"])],
                         "driver": shape["driver"],
+                        "setting": CgroupDriver(shape.get("setting", "auto")),
                     },
                     id=f"{shape['name']}: {pod} {leaf}",
                 )
@@ -66,7 +68,7 @@ def test_real_shapes(tmp_path, case):
         *("system.slice/containerd.service", "system.slice/kubelet.service"),
     ]
     tree(tmp_path, *neighbours, *case["made"], *case["stray"])
-    pods = PodCgroups(tmp_path)
+    pods = PodCgroups(tmp_path, driver=case["setting"])
     found = paths(pods.find(case["asked"]))
     expected = {uid: [] for uid in case["asked"]} | {case["uid"]: sorted(case["pods"] + case["stray"])}
     assert found == expected
@@ -174,6 +176,16 @@ class TestLocation:
         with pytest.raises(InvalidInput, match=r'^kubepods: ".*" is not a path below the cgroup root that ends in'):
             PodCgroups(tmp_path, kubepods=setting)
 
+    @pytest.mark.parametrize(
+        ("kubepods", "driver", "its"),
+        [("a.slice/a-kubepods.slice", "cgroupfs", "systemd"), ("a/kubepods", "systemd", "cgroupfs")],
+    )
+    def test_settings_that_contradict_each_other(self, tmp_path, kubepods, driver, its):
+        tree(tmp_path, kubepods)
+        with pytest.raises(InvalidInput, match=f"is a root of the driver {its}, and the driver is set to {driver}$"):
+            PodCgroups(tmp_path, kubepods=kubepods, driver=CgroupDriver(driver))
+        assert PodCgroups(tmp_path, kubepods=kubepods, driver=CgroupDriver(its)).parents() == (tmp_path / kubepods,)
+
     @pytest.mark.parametrize("setting", ["a\0/kubepods", "a\udcff/kubepods", "a\x1b/kubepods"])
     def test_an_unprintable_setting_is_refused_printably(self, tmp_path, setting):
         tree(tmp_path)
@@ -208,10 +220,25 @@ class TestLocation:
         (tmp_path / "system.slice/a.service").rename(tmp_path / "system.slice/b.service")
         assert f"system.slice/b.service/{leaf}" in paths(pods.find([UID]))[UID]
 
-    def test_both_roots_without_pods_tell_no_driver(self, tmp_path):
-        pods = PodCgroups(tree(tmp_path, "kubepods", "kubepods.slice"))
+    @pytest.mark.parametrize(
+        ("setting", "driver", "counted"),
+        [
+            (CgroupDriver.AUTO, "unknown", ["kubepods", "kubepods.slice"]),
+            (CgroupDriver.SYSTEMD, "systemd", ["kubepods.slice"]),
+            (CgroupDriver.CGROUPFS, "cgroupfs", ["kubepods"]),
+        ],
+    )
+    def test_both_roots_without_pods_tell_no_driver_but_a_setting_does(self, tmp_path, setting, driver, counted):
+        pods = PodCgroups(tree(tmp_path, "kubepods", "kubepods.slice"), driver=setting)
         pods.find([UID])
-        assert pods.driver == "unknown"
+        assert pods.driver == driver
+        assert pods.parents() == tuple(tmp_path / path for path in counted)
+
+    def test_a_pod_in_both_roots_has_both_unless_the_driver_is_set(self, tmp_path):
+        both = [f"kubepods.slice/kubepods-pod{U_}.slice", f"kubepods/pod{UID}"]
+        tree(tmp_path, *both)
+        assert paths(PodCgroups(tmp_path).find([UID])) == {UID: both}
+        assert paths(PodCgroups(tmp_path, driver=CgroupDriver.CGROUPFS).find([UID])) == {UID: both[1:]}
 
 
 class TestParents:

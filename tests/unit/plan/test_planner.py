@@ -200,6 +200,26 @@ def test_each_tier_has_its_bandwidth_and_the_system_layers_have_none():
     assert plan != make_plan(FOUR, [workload(tier, 500) for tier in Tier])
 
 
+@pytest.mark.parametrize(
+    ("ceiling_millicpu", "said"),
+    [
+        (2499, ["tier high: 2.5 cpus requested, and its ceiling is 2.499: it gets no more than that"]),
+        (2500, []),
+        (0, []),
+    ],
+)
+def test_a_ceiling_below_what_is_requested_is_noted(ceiling_millicpu, said):
+    asked = [
+        workload(Tier.HIGH, 1500, name="a"),
+        workload(Tier.HIGH, 1000, 12, name="b"),
+        workload(Tier.HIGH, None, 13, name="states nothing"),
+        Workload("has no cgroup", Tier.HIGH, (), 5000),
+        workload(Tier.NORMAL, 3000),
+    ]
+    plan = make_plan(FOUR, asked, bandwidths=bandwidths(ceilings_millicpu={Tier.HIGH: ceiling_millicpu}))
+    assert [str(finding) for finding in plan.findings if "ceiling" in finding.message] == said
+
+
 class TestDemand:
     def test_high_keeps_off_no_more_than_it_uses(self):
         plan = make_plan(FOUR, [workload(Tier.HIGH, 3000)], {Tier.HIGH: Demand(1, 3, 500)})

@@ -4,6 +4,10 @@ from bench.guest.postgres import Load
 from bench.guest.stage import Look
 from bench.scenario import Order, Seen
 from bench.scenarios.quota_pgbench import QuotaPgbench
+from bench.workloads import text
+
+from temper.plan.tiers import SMOOTH_PERIODS
+from temper.settings import workloads
 
 S, MS = 10**9, 10**6
 EPOCH_NS = 1_763_992_800 * S
@@ -22,10 +26,10 @@ def switch(ns, before, after):
     )
 
 
-def judged(tmp_path, point="50", arm="stock", *, used=0.35, asked=RATE, late_us=10, layer="normal", **rest):
+def judged(tmp_path, point="50", arm="stock", *, used=0.35, asked=RATE, late_us=10, **rest):
     """One second from 10 s on: a query each 10 ms took 4 ms; its whole quota in the fourth tenth, half of it else.
 
-    rest: throttled (periods), status (pgbench's), lost (events).
+    rest: throttled (periods), status (pgbench's), lost (events), layer (name), smooth_periods.
     """
     ended_us = [10_000_000 + number * 1_000_000 // asked + 4000 for number in range(asked)]
     lines = [f"0 1 4000 0 {EPOCH_NS // S + us // 10**6} {us % 10**6} {late_us}\n" for us in ended_us]
@@ -35,12 +39,13 @@ def judged(tmp_path, point="50", arm="stock", *, used=0.35, asked=RATE, late_us=
         began = 10 * S + tenth * 100 * MS
         switches += [switch(began, 0, 7), switch(began + (50 if tenth == 3 else 25) * MS, 7, 0)]
     (tmp_path / "trace").write_text("".join(switches))
+    layer = {"name": rest.get("layer", "high"), "smooth_periods": rest.get("smooth_periods", 0)}
     data = {
         "window": {"start_ns": 10 * S, "end_ns": 11 * S, "cpu_us": {"postgres": used * 1e6}}, "epoch_ns": EPOCH_NS,
         "counted": {"nr_periods": 10, "nr_throttled": rest.get("throttled", 2)},
         "client": {"status": rest.get("status", 0), "said": ""},
         "transactions": "log", "threads": [7, 8], "lost": rest.get("lost", 0), "trace": "trace",
-        "status": {} if arm == "stock" else {"state": "enforcing", "layers": [{"name": layer}]},
+        "status": {} if arm == "stock" else {"state": "enforcing", "layers": [layer]},
     }  # fmt: skip
     look = Look("enabled", "temper", 1)
     found = scenario(rate=float(RATE)).judge(Seen(arm, point, look, look, data, tmp_path))
@@ -78,8 +83,10 @@ def test_the_kernel_counts_for_its_own_scheduler_only(tmp_path):
         ({"used": 0.48, "arm": "temper-strict"}, None),
         ({"throttled": 0}, "no burst crossed the limit"),
         ({"throttled": 0, "arm": "temper-strict"}, None),
-        ({"arm": "temper-smooth"}, "no layer high"),
-        ({"arm": "temper-smooth", "layer": "high"}, None),
+        ({"arm": "temper-smooth", "layer": "low"}, "no layer high"),
+        ({"arm": "temper-smooth", "smooth_periods": 10}, None),
+        ({"arm": "temper-smooth"}, "cpu.max of high was strict"),
+        ({"arm": "temper-strict", "smooth_periods": 10}, "cpu.max of high was smooth"),
     ],
 )
 def test_a_window_that_proves_nothing_says_why(tmp_path, rest, reason):
@@ -87,9 +94,12 @@ def test_a_window_that_proves_nothing_says_why(tmp_path, rest, reason):
     assert (doubts == ()) if reason is None else (len(doubts) == 1 and reason in doubts[0])
 
 
-def test_each_arm_of_tempers_has_its_own_tier():
+@pytest.mark.parametrize(("arm", "smooth_periods"), [("temper-strict", 0), ("temper-smooth", SMOOTH_PERIODS)])
+def test_an_arm_says_how_the_limits_of_the_same_tier_hold(arm, smooth_periods):
     found = scenario()
-    assert [found.rules_of(arm)[0].tier for arm in ARMS[1:]] == ["normal", "high"]
+    settings = workloads.parse(text(found.rules(), found.quotas_of(arm)), "w.toml")
+    (rule,) = settings.rules
+    assert settings.bandwidths[rule.tier].smooth_periods == smooth_periods
 
 
 def test_a_cpu_is_asked_as_much_for_its_speed():
