@@ -68,8 +68,17 @@ class Trace:
                     ran[task] += nanoseconds
         return dict(ran)
 
-    def read(self, line):
-        """Take one line of the trace in."""
+    def read_all(self, lines):
+        """Take the trace in. Whom a cpu leaves first had it from the beginning."""
+        first = {}  # cpu -> whom it leaves first
+        for line in lines:
+            if match := SWITCH.search(line):
+                first.setdefault(int(match[1]), int(match[3]))
+        self._on = {pid: cpu for cpu, pid in first.items()}
+        for line in lines:
+            self._read(line)
+
+    def _read(self, line):
         if match := RAN.search(line):
             cpu, name, pid, nanoseconds = match.groups()
             self.ran_ns[int(cpu)][Task(int(pid), name)] += int(nanoseconds)
@@ -107,6 +116,5 @@ def tracing(event="sched_stat_runtime"):
     for stats, counts in overruns().items():
         assert counts == [0], f"{stats}: events were lost"
     with (ROOT / "trace").open() as lines:
-        for line in lines:
-            trace.read(line)
+        trace.read_all(list(lines))
     trace.end(ended_s)

@@ -23,15 +23,19 @@ def switch(cpu, at_s, previous, following):
 
 
 def test_the_longest_time_off_the_cpus(trace):
-    for line in (switch(0, 1.1, 7, 8), switch(0, 1.3, 8, 7), switch(0, 1.35, 7, 8)):
-        trace.read(line)
+    trace.read_all([switch(0, 1.1, 7, 8), switch(0, 1.3, 8, 7), switch(0, 1.35, 7, 8)])
     trace.end(1.4)
     assert trace.away_s == pytest.approx({7: 0.2, 8: 0.1})
     assert [spell[1:] for spell in trace.spells[7]] == [pytest.approx((1.0, 1.1)), pytest.approx((1.3, 1.35))]
 
 
 def test_who_changes_cpus_was_not_away_though_its_coming_is_told_before_its_going(trace):
-    for line in (switch(0, 1.1, 9, 7), switch(1, 1.5, 6, 7), switch(0, 1.5, 7, 9), switch(1, 1.6, 7, 6)):
-        trace.read(line)
+    trace.read_all([switch(0, 1.1, 9, 7), switch(1, 1.5, 6, 7), switch(0, 1.5, 7, 9), switch(1, 1.6, 7, 6)])
+    trace.end(1.7)
+    assert trace.away_s[7] == pytest.approx(0.1)
+
+
+def test_nor_was_who_ran_from_the_beginning(trace):
+    trace.read_all([switch(1, 1.5, 6, 7), switch(0, 1.5, 7, 9), switch(1, 1.6, 7, 6)])
     trace.end(1.7)
     assert trace.away_s[7] == pytest.approx(0.1)
