@@ -4,7 +4,7 @@ from string import ascii_lowercase
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temper.agent.breaker import Breaker
@@ -200,6 +200,7 @@ def trees(draw):
     return build(AgentSettings, values | dict(zip(thresholds, sorted(priorities, reverse=True), strict=True)))
 
 
+@settings(deadline=None)
 @given(trees())
 def test_what_is_shown_loads_as_the_same_tree(tmp_path_factory, tree):
     file = tmp_path_factory.getbasetemp() / "shown.yaml"
@@ -213,6 +214,7 @@ _BITS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(), st.lists(_BITS).map(lambda bits: "".join(bits).encode("utf-8", "replace"))))
 def test_any_file_is_settings_or_invalid_input(tmp_path_factory, data):
     file = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -224,6 +226,7 @@ _NAMES = st.one_of(st.text(), st.builds("TEMPER_{}".format, st.text()), st.just(
 _SETS = st.tuples(st.just("--set"), st.one_of(st.text(), st.builds("{}={}".format, _WORDS, st.text())))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_NAMES, st.text()), st.lists(st.one_of(_SETS, st.tuples(st.just("--mode"), st.text()))))
 def test_any_environment_and_flags_are_settings_or_invalid_input(environ, flags):
     _loads_or_is_invalid(environ=environ, flags=flags)
