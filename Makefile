@@ -68,8 +68,7 @@ unit: build ## unit and property tests
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	testbed/run --cpus 4 --timeout 900 -- $(GUEST_PYTEST)/kernel_faults
-	$(MAKE) -j2 --output-sync=line kernel-timed kernel-faults-timed
+	$(MAKE) -j2 --output-sync=line kernel-timed kernel-quota kernel-faults-timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
@@ -77,15 +76,24 @@ kernel: build ## kernel tests, in the guest: the newest kernel, and machines tha
 kernel-timed: build
 	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_timed
 
+.PHONY: kernel-quota
+kernel-quota: build
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_quota
+
 .PHONY: kernel-faults-timed
 kernel-faults-timed: build
 	testbed/run --topology 2,2,2 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_smt
-	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed --ignore /opt/temper/tests/kernel_faults_timed/test_saturation.py
 
 .PHONY: kernel-matrix
 kernel-matrix: build ## a short pass on the other kernels that Debian offers
 	$(call ON_KERNEL,6.19)
 	$(call ON_KERNEL,7.0)
+
+.PHONY: kernel-faults
+kernel-faults: build ## faults that take a quarter of an hour: hotplug, hogs, abuse, saturation
+	testbed/run --cpus 4 --timeout 900 -- $(GUEST_PYTEST)/kernel_faults
+	testbed/run --cpus 4 --timeout 3000 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed/test_saturation.py
 
 .PHONY: kernel-scale
 kernel-scale: build ## kernel tests in guests of unusual size: one cpu, 252 possible cpus, four caches

@@ -8,7 +8,7 @@ import time
 import pytest
 from tests.kernel.harness import kernel, load
 from tests.kernel.harness.limits import cpus_used, limit
-from tests.kernel_timed.test_cpu_max import attached  # noqa: F401 - pytest finds the fixture here
+from tests.kernel_quota.test_cpu_max import attached  # noqa: F401 - pytest finds the fixture here
 
 
 def throttled_by_kernel(cgroup):
