@@ -16,6 +16,8 @@ MATRIX := test_attach.py test_confinement.py test_live_change.py::test_live_chan
 # Two caches and two threads each, so that the verifier sees the code for them.
 ON_KERNEL = testbed/run --topology 2,1,2 --timeout 300 --kernel $(1) -- \
   python3 -m pytest -p no:cacheprovider $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
+# Of the kernel tests of cpu.max, those that take minutes together.
+QUOTA_SHORT := test_cpu_max.py test_cpu_max_nested.py test_cpu_max_smooth.py test_polled_cgroups.py test_tier_ceilings.py
 GUEST_PYTEST := python3 -m pytest -p no:cacheprovider /opt/temper/tests
 # v3: 32-bit jumps and ALU, which every kernel with sched_ext has.
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
@@ -68,7 +70,7 @@ unit: build ## unit and property tests
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	$(MAKE) -j2 --output-sync=line kernel-timed kernel-quota kernel-faults-timed
+	$(MAKE) -j2 --output-sync=line kernel-timed kernel-quota-short kernel-faults-timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
@@ -76,8 +78,13 @@ kernel: build ## kernel tests, in the guest: the newest kernel, and machines tha
 kernel-timed: build
 	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_timed
 
+.PHONY: kernel-quota-short
+kernel-quota-short: build
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- python3 -m pytest -p no:cacheprovider \
+	  $(addprefix /opt/temper/tests/kernel_quota/,$(QUOTA_SHORT))
+
 .PHONY: kernel-quota
-kernel-quota: build
+kernel-quota: build ## every kernel test of cpu.max: hundreds of throttled tasks, windows, bursts, custody (twenty minutes)
 	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_quota
 
 .PHONY: kernel-faults-timed
