@@ -70,7 +70,7 @@ unit: build ## unit and property tests
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	$(MAKE) -j2 --output-sync=line kernel-timed kernel-quota-short kernel-faults-timed
+	$(MAKE) -j2 kernel-timed kernel-quota-short kernel-faults-timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
