@@ -35,7 +35,7 @@ def test_a_critical_pod_is_fenced_and_a_background_pod_kept_out(enforcing, measu
     measured("cgroup made -> its layer seen in the status", time.monotonic() - began)
     fence = layers(enforcing)["critical"]
     assert len(fence) == 2
-    assert enforcing.guest.ask("cpus", pids=critical) == fence
+    enforcing.until(lambda: enforcing.guest.ask("cpus", pids=critical) == fence, "both cpus of the fence are used", 20)
     assert not set(enforcing.guest.ask("cpus", pids=background)) & set(fence)
     enforcing.await_annotation("temper.codes/tier-critical-pods", "1")
     enforcing.await_annotation("infera.io/tier-critical-millicpu", "2000")

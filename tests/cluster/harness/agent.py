@@ -14,7 +14,7 @@ from tests.cluster.harness.guest import REPO, Guest
 NODE = "guest"
 ACCOUNT = ServiceAccount("temper", "temper-agent")
 STATUS = "temper.codes/agent-status"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Node:

@@ -99,7 +99,7 @@ class Guest:
         assert status is None or done == status, f"{argv}: {done}: {out} {err}"
         return str(out)
 
-    def await_state(self, state: str, *, since: float = 0.0, timeout_s: float = 60.0) -> float:
+    def await_state(self, state: str, *, since: float = 0.0, timeout_s: float = 120.0) -> float:
         """The host's time at which the kernel was first seen in that state, after `since` or at it all along."""
         deadline = time.monotonic() + timeout_s
         with self._news:
