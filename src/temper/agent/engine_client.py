@@ -79,16 +79,17 @@ class EngineClient:
     async def _wait(self, timeout_s: float) -> Reply:
         if self.gone:
             raise EngineLost("the engine is gone")
-        self._waiting = self._loop.create_future()
+        waiting = self._waiting = self._loop.create_future()
         try:
-            await asyncio.wait([self._waiting], timeout=timeout_s)
-            if not self._waiting.done():
+            await asyncio.wait([waiting], timeout=timeout_s)
+            if not waiting.done():
                 self._hear_what_is_left()  # an agent that was itself stopped: over time, and the answer is there
-            if not self._waiting.done():
+            if not waiting.done():
                 raise EngineLost(f"the engine did not answer within {timeout_s:g} s")
-            return self._waiting.result()
+            return waiting.result()
         finally:
-            self._waiting = None
+            if self._waiting is waiting:  # a call that was given up may end after the next one has begun
+                self._waiting = None
 
     def _on_readable(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """The client against a real socket pair and a real process that is not an engine: the border, not the engine."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -91,6 +92,21 @@ async def test_an_end_that_is_there_when_the_time_is_over_is_heard(engine):
     theirs.send(channel.encode(ENDED))
     assert await client.call(Beat(), 0.01) == ENDED
     assert client.ended == ENDED
+
+
+async def test_a_call_that_is_given_up_does_not_take_the_next_one_along(engine):
+    """As when the switch calls an attach off: its task ends after the engine was asked to detach."""
+    client, theirs, _ = engine
+    given_up = asyncio.create_task(client.call(Beat(), 5.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    following = asyncio.create_task(client.call(Beat(), 5.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    theirs.send(channel.encode(ENDED))
+    assert await following == ENDED
 
 
 @pytest.mark.parametrize("unread", [False, True], ids=["all read", "a request unread"])
