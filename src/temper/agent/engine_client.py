@@ -79,7 +79,8 @@ class EngineClient:
     async def _wait(self, timeout_s: float) -> Reply:
         if self.gone:
             raise EngineLost("the engine is gone")
-        waiting = self._waiting = self._loop.create_future()
+        waiting: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting = waiting
         try:
             await asyncio.wait([waiting], timeout=timeout_s)
             if not waiting.done():
