@@ -10,15 +10,17 @@ BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
 # Programs without .py at the end, which ruff does not find by itself.
 BENCH_SCRIPTS := bench/run bench/demo/run $(wildcard bench/node_agent/[a-z]*)
 CLANG ?= $(firstword $(foreach v,21 20 19 18 17,$(if $(shell command -v clang-$(v)),clang-$(v))) clang)
+# As a guest runs it, where the tests lie on a disk that can't be written.
+PYTEST_THERE := python3 -m pytest -p no:cacheprovider
 # On every other kernel: attach, the fence by trace, a change under load, the engine killed, the local switch.
 MATRIX := test_attach.py test_confinement.py test_live_change.py::test_live_change test_engine_killed.py \
   test_safe_mode.py::test_safe_mode_with_a_living_agent
 # Two caches and two threads each, so that the verifier sees the code for them.
 ON_KERNEL = testbed/run --topology 2,1,2 --timeout 300 --kernel $(1) -- \
-  python3 -m pytest -p no:cacheprovider $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
+  $(PYTEST_THERE) $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
 # Of the kernel tests of cpu.max, those that take minutes together.
 QUOTA_SHORT := test_cpu_max.py test_cpu_max_nested.py test_cpu_max_smooth.py test_polled_cgroups.py test_tier_ceilings.py
-GUEST_PYTEST := python3 -m pytest -p no:cacheprovider /opt/temper/tests
+GUEST_PYTEST := $(PYTEST_THERE) /opt/temper/tests
 # v3: 32-bit jumps and ALU, which every kernel with sched_ext has.
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
 
@@ -80,7 +82,7 @@ kernel-timed: build
 
 .PHONY: kernel-quota-short
 kernel-quota-short: build
-	testbed/run --cpus 4 --timeout 1500 --clock virtual -- python3 -m pytest -p no:cacheprovider \
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(PYTEST_THERE) \
 	  $(addprefix /opt/temper/tests/kernel_quota/,$(QUOTA_SHORT))
 
 .PHONY: kernel-quota

@@ -60,16 +60,12 @@ def run_agent(folder, clean_machine):
 @pytest.fixture
 def attached_scheduler(clean_machine):
     """A scheduler that this process attached itself, past agent and engine, with an empty first plan."""
-    scheduler = direct.attach()
-    yield scheduler
-    scheduler.detach()
-    kernel.until_stock()
+    with direct.attached() as scheduler:
+        yield scheduler
 
 
 @pytest.fixture
 def foreign_scheduler(clean_machine):
     """A scheduler that has nothing to do with Temper, as far as anybody can tell."""
-    scheduler = direct.attach("lavender")
-    yield
-    scheduler.detach()
-    kernel.until_stock()
+    with direct.attached("lavender"):
+        yield

@@ -17,8 +17,7 @@ CLOSE = 0.01
 @pytest.fixture
 def attached(run_agent):
     """An agent with every test cgroup in Normal."""
-    for name in ("test-q",):
-        cgroups.make(name)
+    cgroups.make("test-q")
     agent = run_agent(workloads.text(("normal", "test-q", 2)))
     agent.until_attached()
     return agent

@@ -8,7 +8,6 @@ import time
 import pytest
 from tests.kernel.harness import load
 from tests.kernel.harness.limits import TICK_S, Traced, freeze, limit, thaw
-from tests.kernel.harness.plans import plan
 
 CPUS = 4
 REPEATS = 3
@@ -35,8 +34,7 @@ def after_rests(name, quota_us, period_us, file):
 @pytest.mark.parametrize(("quota_us", "period_us"), [(25_000, 100_000), (15_000, 10_000), (150_000, 100_000)])
 def test_after_a_rest_the_burst_is_there(request, folder, measured, quota_us, period_us):
     stock = after_rests("stock", quota_us, period_us, folder / "trace")
-    scheduler = request.getfixturevalue("attached_scheduler")
-    scheduler.commit(plan(("normal", "test-q", 2)))
+    request.getfixturevalue("normal")
     ours = after_rests("ours", quota_us, period_us, folder / "trace")
     measured(f"quota and burst {quota_us} us in {period_us}: the busiest period after a rest, stock", stock)
     measured("... Temper", ours)

@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 from tests.kernel.harness import cgroups, load
@@ -114,19 +113,14 @@ def test_move_and_rmdir(throttled, measured):
     began = time.monotonic()
     until("it runs in its new cgroup", lambda: cgroups.used_s(wide) > before + 0.02, PATIENCE_S)
     at_once(measured, "one has moved to a cgroup without a limit -> it has run for 20 ms", began, len(crowd))
-    had_s = {pid: ran_s(pid) for pid in crowd}
+    had_s = {pid: load.ran_s(pid) for pid in crowd}
     for pid in cgroups.procs(cgroup):
         (wide / "cgroup.procs").write_text(str(pid))
     cgroup.rmdir()
     began = time.monotonic()
-    until("all of them run", lambda: all(ran_s(pid) > had_s[pid] for pid in crowd), PATIENCE_S)
+    until("all of them run", lambda: all(load.ran_s(pid) > had_s[pid] for pid in crowd), PATIENCE_S)
     measured(
         f"{len(crowd)} throttled tasks: all of them moved and the cgroup removed -> each has run",
         took := time.monotonic() - began,
     )
     assert took <= 1.5  # every queue is turned over in a second, and 200 spinners share four cpus
-
-
-def ran_s(pid):
-    """Seconds of cpu that it had."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.kernel.harness import cgroups, direct, kernel, load
+from tests.kernel.harness import direct, load
+from tests.kernel.harness.limits import limit
 from tests.kernel.harness.plans import plan
 from tests.kernel_timed.test_cpu_weight import IDLE_MOST, cpus_of
 
@@ -18,18 +19,14 @@ def untold_scheduler(clean_machine, monkeypatch):
     """One on a kernel that, as far as the engine can tell, has neither callback."""
     known = preflight.kernel_names
     monkeypatch.setattr(preflight, "kernel_names", lambda *names: known(*names) - OPTIONAL_MEMBERS)
-    scheduler = direct.attach()
-    yield scheduler
-    scheduler.detach()
-    kernel.until_stock()
+    with direct.attached() as scheduler:
+        yield scheduler
 
 
 @pytest.fixture
 def pods(untold_scheduler):
     """Two cgroups of one layer, four spinners each."""
-    parent = cgroups.make("test-p")
-    (parent / "cgroup.subtree_control").write_text("+cpu")
-    paths = [cgroups.make(f"test-p/{name}") for name in "ab"]
+    paths = [limit(f"test-p/{name}", None) for name in "ab"]
     untold_scheduler.commit(plan(("normal", "test-p", 1)))
     for path in paths:
         load.spinners(path, 4)
@@ -37,14 +34,13 @@ def pods(untold_scheduler):
 
 
 def test_a_new_cpu_max_holds_after_a_beat(untold_scheduler, pods):
-    a = pods[0]
     assert cpus_of(pods) == pytest.approx([2, 2], rel=0.1)
-    for limit, cpus in (("50000 100000", 0.5), ("120000 100000", 1.2)):
-        (a / "cpu.max").write_text(limit)
+    for quota_us, cpus in ((50_000, 0.5), (120_000, 1.2)):
+        limit("test-p/a", quota_us)
         untold_scheduler.beat()
         assert cpus_of(pods)[0] == pytest.approx(cpus, rel=QUOTA_CLOSE)
         untold_scheduler.beat()  # nothing new: the bucket is not filled again
-    (a / "cpu.max").write_text("max")
+    limit("test-p/a", None)
     untold_scheduler.beat()
     assert cpus_of(pods) == pytest.approx([2, 2], rel=0.1)
 

@@ -19,10 +19,9 @@ def test_tiers_consume_their_ceilings(run_agent, measured):
         for pod in each:
             load.spinners(pod, 2)
     time.sleep(0.5)
-    began, before = time.monotonic(), {tier: cgroups.used_s(cgroups.ROOT / f"test-{tier}") for tier in CEILINGS}
-    time.sleep(WINDOW_S)
-    window_s = time.monotonic() - began
-    used = {tier: (cgroups.used_s(cgroups.ROOT / f"test-{tier}") - before[tier]) / window_s for tier in CEILINGS}
+    used = dict(
+        zip(CEILINGS, cgroups.cpus_each([cgroups.ROOT / f"test-{tier}" for tier in CEILINGS], WINDOW_S), strict=True)
+    )
     measured(f"ceilings {CEILINGS}: cpus used", ", ".join(f"{tier} {cpus:.3f}" for tier, cpus in used.items()))
     for tier, cpus in CEILINGS.items():
         assert used[tier] == pytest.approx(cpus, rel=0.01)

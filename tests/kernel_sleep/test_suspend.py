@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
 from tests.kernel.harness import cgroups, load, workloads
 from tests.kernel.harness.waiting import until
 
@@ -28,21 +27,13 @@ def asleep_s():
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-@pytest.fixture
-def busy_agent(run_agent):
-    """An attached agent with every cpu busy; the spinners of Critical."""
-    cgroups.make("test-c")
-    cgroups.make("test-b")
+def test_suspend_to_memory(run_agent, measured):
+    """Every cpu but the first goes offline on the way: a start anew, as for hotplug, and no loss."""
+    critical, background = cgroups.make("test-c"), cgroups.make("test-b")
     agent = run_agent(workloads.text(("critical", "test-c", 2), ("background", "test-b")))
     agent.until_attached()
-    spinners = load.spinners(cgroups.ROOT / "test-c", 2)
-    load.spinners(cgroups.ROOT / "test-b", 4)
-    return agent, spinners
-
-
-def test_suspend_to_memory(busy_agent, measured):
-    """Every cpu but the first goes offline on the way: a start anew, as for hotplug, and no loss."""
-    agent, spinners = busy_agent
+    spinners = load.spinners(critical, 2)
+    load.spinners(background, 4)
     awake_s = asleep_s()
     sleep()
     woken = time.monotonic()

@@ -21,9 +21,7 @@ def layer(attached_scheduler):
     """Cgroups of one layer: layer(name, weight) makes one, and those above it."""
 
     def make(name, weight):
-        path = cgroups.make(f"test-w/{name}")
-        for above in path.relative_to(cgroups.ROOT).parents[:-1]:
-            (cgroups.ROOT / above / "cgroup.subtree_control").write_text("+cpu")
+        path = cgroups.make_controlled(f"test-w/{name}")
         (path / "cpu.weight").write_text(str(weight))
         return path
 
@@ -35,10 +33,7 @@ def layer(attached_scheduler):
 def cpus_of(paths):
     """How many cpus each has over the window, once its neighbours are known."""
     time.sleep(SETTLING_S)
-    began, before = time.monotonic(), [cgroups.used_s(path) for path in paths]
-    time.sleep(WINDOW_S)
-    used = [cgroups.used_s(path) - was for path, was in zip(paths, before, strict=True)]
-    return [one / (time.monotonic() - began) for one in used]
+    return cgroups.cpus_each(paths, WINDOW_S)
 
 
 @pytest.mark.parametrize(

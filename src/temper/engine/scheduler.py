@@ -117,11 +117,9 @@ class Scheduler:
         flags = ENQ_LAST | sum(OPTIONAL_FLAGS[name] for name in known & OPTIONAL_FLAGS.keys())
         for member in OPTIONAL_MEMBERS - known:
             ffi.cast("void **", base + offsets[member])[0] = ffi.NULL
-        self._polls = bool(OPTIONAL_MEMBERS - known)
-        if self._polls:
-            libbpf.check(
-                self._library.bpf_program__set_autoload(self._program("temper_poll_cgroups"), True), "autoload"
-            )
+        if OPTIONAL_MEMBERS - known:
+            result = self._library.bpf_program__set_autoload(self._program("temper_poll_cgroups"), True)
+            libbpf.check(result, "autoload")
         ffi.cast("uint64_t *", base + offsets["flags"])[0] = flags
         ffi.cast("uint64_t *", base + offsets["hotplug_seq"])[0] = self._hotplug_seq
 
@@ -142,8 +140,8 @@ class Scheduler:
         self._no_room = self._shared(".data.no_room", "struct temper_no_room")
         self._slots_fd = [self._map_fd(f"cgroups_{slot}") for slot in range(NR_SLOTS)]
         self._stats_fd = self._map_fd("stats")
-        self._commit_fd = self._program_fd("temper_commit")
-        self._poll_fd = self._program_fd("temper_poll_cgroups") if self._polls else -1
+        self._commit_fd = libbpf.check(self._program_fd("temper_commit"), "temper_commit")
+        self._poll_fd = self._program_fd("temper_poll_cgroups")  # below 0 where it is not loaded
         self._consumer = ffi.callback("ring_buffer_sample_fn", lambda *_: 0)
         ring = self._library.ring_buffer__new(self._map_fd("events"), self._consumer, ffi.NULL, ffi.NULL)
         self._ring = libbpf.check_pointer(ring, "ring_buffer__new")
@@ -153,7 +151,12 @@ class Scheduler:
         return libbpf.check_pointer(found, f"program {name}")
 
     def _program_fd(self, name: str) -> int:
-        return libbpf.check(self._library.bpf_program__fd(self._program(name)), f"program {name}")
+        return int(self._library.bpf_program__fd(self._program(name)))
+
+    def _run_program(self, name: str, fd: int, **context: Any) -> None:
+        """Run a syscall program. context: its ctx_in, which is copied back to where it came from, and ctx_size_in."""
+        opts = ffi.new("struct bpf_test_run_opts *", {"sz": ffi.sizeof("struct bpf_test_run_opts"), **context})
+        libbpf.check(self._library.bpf_prog_test_run_opts(fd, opts), name)
 
     def _map(self, name: str) -> Any:
         found = self._library.bpf_object__find_map_by_name(self._object, name.encode())
@@ -193,10 +196,8 @@ class Scheduler:
 
     def _run_commit(self, slot: int) -> Any:
         commit = ffi.new("struct temper_commit *", {"slot": slot})
-        opts = ffi.new("struct bpf_test_run_opts *", {"sz": ffi.sizeof("struct bpf_test_run_opts")})
-        opts.ctx_in = commit  # a syscall program's context is copied back to where it came from
-        opts.ctx_size_in = ffi.sizeof("struct temper_commit")
-        libbpf.check(self._library.bpf_prog_test_run_opts(self._commit_fd, opts), "temper_commit")
+        size = ffi.sizeof("struct temper_commit")
+        self._run_program("temper_commit", self._commit_fd, ctx_in=commit, ctx_size_in=size)
         if commit.error != libbpf.constant("TEMPER_COMMIT_OK"):
             for name, text in REJECTIONS.items():
                 if libbpf.constant(name) == commit.error:
@@ -242,9 +243,8 @@ class Scheduler:
 
     def _poll_cgroups(self) -> None:
         """Have the scheduler read what this kernel doesn't tell it of: see OPTIONAL_MEMBERS."""
-        if self._polls:
-            opts = ffi.new("struct bpf_test_run_opts *", {"sz": ffi.sizeof("struct bpf_test_run_opts")})
-            libbpf.check(self._library.bpf_prog_test_run_opts(self._poll_fd, opts), "temper_poll_cgroups")
+        if self._poll_fd >= 0:
+            self._run_program("temper_poll_cgroups", self._poll_fd)
 
     def event_fd(self) -> int:
         """Readable when the scheduler has left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.kernel.harness.waiting import until
@@ -17,6 +18,14 @@ def make(name):
     return path
 
 
+def make_controlled(name):
+    """The same, with the cpu controller's files in it."""
+    path = make(name)
+    for above in reversed(path.relative_to(ROOT).parents[:-1]):
+        (ROOT / above / "cgroup.subtree_control").write_text("+cpu")
+    return path
+
+
 def procs(cgroup):
     """Pids in a cgroup."""
     return [int(pid) for pid in (cgroup / "cgroup.procs").read_text().split()]
@@ -25,6 +34,14 @@ def procs(cgroup):
 def used_s(cgroup):
     """Seconds of cpu that its tasks have had; the kernel counts them whoever schedules."""
     return int((cgroup / "cpu.stat").read_text().split()[1]) / 1e6
+
+
+def cpus_each(paths, window_s):
+    """How many cpus the tasks of each had, over one window."""
+    began, before = time.monotonic(), [used_s(path) for path in paths]
+    time.sleep(window_s)
+    took_s = time.monotonic() - began
+    return [(used_s(path) - was) / took_s for path, was in zip(paths, before, strict=True)]
 
 
 def remove_all():

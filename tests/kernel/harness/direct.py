@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import contextmanager
+
+from tests.kernel.harness import kernel
 
 from temper.engine import libbpf
 from temper.engine.libbpf import ffi
@@ -39,3 +42,12 @@ def attach(name="temper"):
     scheduler.commit(make_plan(read_machine(), []))
     scheduler.attach(deadman_ns=DEADMAN_NS)
     return scheduler
+
+
+@contextmanager
+def attached(name="temper"):
+    """It, for the block; stock afterwards."""
+    scheduler = attach(name)
+    yield scheduler
+    scheduler.detach()
+    kernel.until_stock()

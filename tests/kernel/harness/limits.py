@@ -18,11 +18,7 @@ TICK_S = 0.004
 
 def limit(name, quota_us, period_us=PERIOD_US, burst_us=None):
     """A cgroup with a cpu.max; None means no limit, and a burst that stays what it was."""
-    cgroup = cgroups.make(name)
-    above = cgroup
-    while above.parent != cgroups.ROOT:
-        above = above.parent
-        (above / "cgroup.subtree_control").write_text("+cpu")
+    cgroup = cgroups.make_controlled(name)
     (cgroup / "cpu.max").write_text(f"{'max' if quota_us is None else quota_us} {period_us}")
     if burst_us is not None:
         (cgroup / "cpu.max.burst").write_text(str(burst_us))
@@ -31,9 +27,7 @@ def limit(name, quota_us, period_us=PERIOD_US, burst_us=None):
 
 def cpus_used(cgroup, window_s):
     """How many cpus its tasks had, over a window."""
-    began, before = time.monotonic(), cgroups.used_s(cgroup)
-    time.sleep(window_s)
-    return (cgroups.used_s(cgroup) - before) / (time.monotonic() - began)
+    return cgroups.cpus_each([cgroup], window_s)[0]
 
 
 def says(cgroup, words):

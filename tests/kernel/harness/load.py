@@ -53,8 +53,8 @@ class Spinner:
         return self
 
     def ran_s(self):
-        """Seconds of cpu it has had, exact: the first field of schedstat, in nanoseconds."""
-        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+        """Seconds of cpu it has had."""
+        return ran_s(self.pid)
 
     def cpu(self):
         """Where it runs, or ran last: field 39 of stat; the second field is in brackets and may hold blanks."""
@@ -64,6 +64,11 @@ class Spinner:
         """End it."""
         self._process.kill()
         self._process.wait()
+
+
+def ran_s(pid):
+    """Seconds of cpu a process has had, exact: the first field of schedstat, in nanoseconds."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def spinners(cgroup, count, cpu=None):
