@@ -17,20 +17,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from temper.errors import Finding, InvalidInput
 from temper.node.cgroups import DEFAULT_ROOT, CgroupDir, Cgroups
 from temper.node.pod_names import (
     Driver,
-    driver_of,
-    is_kubepods,
     plausible,
     pod_names,
     qos_parents,
     stray_key,
     stray_names,
 )
-from temper.settings.agent import CgroupDriver
-from temper.settings.quoting import quoted
+from temper.settings.kubepods import CgroupDriver, driver_of, is_kubepods, is_of
 
 # Components of a kubepods root's path. kind in docker, seen from its host, has four:
 # system.slice/docker-<C>.scope/kubelet.slice/kubelet-kubepods.slice; two more for a guest around that.
@@ -46,7 +42,7 @@ class PodCgroups:
     """The pods' cgroups below one root. Refused when the root is not cgroup v2.
 
     kubepods: the kubelet's kubepods root, relative to `root`, where the search must not choose it (two kubelets
-    on one machine, a rootless one); containers outside it are still searched for. InvalidInput when it can't be one.
+    on one machine, a rootless one); containers outside it are still searched for.
     driver: roots of another driver than this don't count, whatever is in them; AUTO counts them all.
     """
 
@@ -55,8 +51,8 @@ class PodCgroups:
     ) -> None:
         self.cgroups = Cgroups(root)
         self._owner = root.stat().st_uid
-        self._counts = partial(_is_of, driver)
-        self._named = None if kubepods is None else _checked(kubepods, driver)
+        self._counts = partial(is_of, driver)
+        self._named = kubepods
         self._roots: tuple[str, ...] = ()
         self._stray_parents: tuple[str, ...] = ()
         self._occupied: frozenset[str] = frozenset()
@@ -204,19 +200,3 @@ def _ancestors(path: str) -> list[str]:
     """The paths above this one, from the root's: `a/b/c` -> "", `a`, `a/b`."""
     parts = path.split("/")
     return ["/".join(parts[:length]) for length in range(len(parts))]
-
-
-def _is_of(driver: CgroupDriver, kubepods: str) -> bool:
-    return driver in (CgroupDriver.AUTO, driver_of(kubepods))
-
-
-def _checked(kubepods: str, driver: CgroupDriver) -> str:
-    path = kubepods.strip("/")
-    parts = path.split("/")
-    if not path.isprintable() or any(part in ("", ".", "..") for part in parts) or not is_kubepods(parts[-1]):
-        allowed = "a path below the cgroup root that ends in kubepods, kubepods.slice or <cgroup root>-kubepods.slice"
-        raise InvalidInput([Finding("kubepods", f"{quoted(kubepods)} is not {allowed}")])
-    if not _is_of(driver, path):
-        found = f"{quoted(kubepods)} is a root of the driver {driver_of(path)}, and the driver is set to {driver}"
-        raise InvalidInput([Finding("kubepods", found)])
-    return path

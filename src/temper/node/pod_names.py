@@ -15,16 +15,16 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from temper.settings.kubepods import KUBEPODS, SLICE, driver_of
+
 Driver = Literal["systemd", "cgroupfs", "unknown"]
 
-_SLICE = ".slice"
-_KUBEPODS = "kubepods"
 _QOS = ("burstable", "besteffort")  # Guaranteed pods sit in the kubepods root itself
 
 # More than uuids: static pods have the md5 of their manifest, or whatever the manifest says. Not `.` nor `/`.
 _UID = re.compile(r"[0-9A-Za-z_-]{1,253}", re.ASCII)
 
-_STRAY_STARTS = tuple(f"{_KUBEPODS}-{qos}pod" for qos in ("", *(f"{qos}-" for qos in _QOS)))
+_STRAY_STARTS = tuple(f"{KUBEPODS}-{qos}pod" for qos in ("", *(f"{qos}-" for qos in _QOS)))
 
 
 def plausible(uid: str) -> bool:
@@ -32,43 +32,33 @@ def plausible(uid: str) -> bool:
     return _UID.fullmatch(uid) is not None
 
 
-def is_kubepods(name: str) -> bool:
-    """Is it what the kubelet calls the root of all its pods?"""
-    return name in (_KUBEPODS, f"{_KUBEPODS}{_SLICE}") or name.endswith(f"-{_KUBEPODS}{_SLICE}")
-
-
-def driver_of(kubepods: str) -> Driver:
-    """The driver of the kubelet that made this kubepods root."""
-    return "systemd" if kubepods.endswith(_SLICE) else "cgroupfs"
-
-
 def qos_parents(kubepods: str) -> tuple[str, ...]:
     """The directories that hold pods: the kubepods root (Guaranteed), then those of Burstable and BestEffort."""
     if driver_of(kubepods) == "cgroupfs":
         return (kubepods, *(f"{kubepods}/{qos}" for qos in _QOS))
-    stem = _last(kubepods).removesuffix(_SLICE)
-    return (kubepods, *(f"{kubepods}/{stem}-{qos}{_SLICE}" for qos in _QOS))
+    stem = _last(kubepods).removesuffix(SLICE)
+    return (kubepods, *(f"{kubepods}/{stem}-{qos}{SLICE}" for qos in _QOS))
 
 
 def pod_names(parent: str, uid: str) -> frozenset[str]:
     """What a pod's directory may be called in one of the `qos_parents`. The uid must be plausible."""
     folded = _folded(uid)
     if driver_of(parent) == "systemd":
-        return frozenset({f"{_last(parent).removesuffix(_SLICE)}-pod{folded}{_SLICE}"})
+        return frozenset({f"{_last(parent).removesuffix(SLICE)}-pod{folded}{SLICE}"})
     return frozenset({f"pod{uid}", f"pod{folded}"})
 
 
 def stray_names(uid: str) -> frozenset[str]:
     """What `stray_key` says of this pod's strays. The uid must be plausible."""
-    return frozenset(f"{start}{_folded(uid)}{_SLICE}" for start in _STRAY_STARTS)
+    return frozenset(f"{start}{_folded(uid)}{SLICE}" for start in _STRAY_STARTS)
 
 
 def stray_key(name: str) -> str | None:
     """The part of a stray's name that says whose it is, without the prefix of a cgroup root; None if it is none."""
-    prefix, kubepods, rest = name.partition(":")[0].rpartition(f"{_KUBEPODS}-")
+    prefix, kubepods, rest = name.partition(":")[0].rpartition(f"{KUBEPODS}-")
     key = kubepods + rest
     whole_step = not prefix or prefix.endswith("-")
-    return key if whole_step and key.startswith(_STRAY_STARTS) and key.endswith(_SLICE) else None
+    return key if whole_step and key.startswith(_STRAY_STARTS) and key.endswith(SLICE) else None
 
 
 def _folded(uid: str) -> str:

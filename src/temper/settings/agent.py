@@ -37,10 +37,11 @@ from temper.settings.defaults import (
     WINDOW_S,
 )
 from temper.settings.keys import Keys, Section, build, flatten, live, restart
+from temper.settings.kubepods import CgroupDriver, driver_of, is_kubepods_path_or_empty, is_of
+from temper.settings.quoting import quoted
 from temper.settings.sources import Origin, Sources, Value, read
 from temper.settings.texts import (
     is_ceiling_or_empty,
-    is_cgroup_or_empty,
     is_listen,
     is_node_name,
     is_path,
@@ -64,14 +65,6 @@ class Mode(StrEnum):
 
     ENFORCE = "enforce"
     OBSERVE = "observe"
-
-
-class CgroupDriver(StrEnum):
-    """Who names the pods' cgroups: the kubelet's `cgroupDriver`."""
-
-    AUTO = "auto"
-    SYSTEMD = "systemd"
-    CGROUPFS = "cgroupfs"
 
 
 class LogLevel(StrEnum):
@@ -263,8 +256,9 @@ class CgroupTree(Section, frozen=True):
         str,
         restart(
             "The kubelet's cgroup for all pods, such as kubepods.slice. Empty: found out.",
-            allowed="a path below cgroups.root without a slash in front, or empty",
-            is_valid=is_cgroup_or_empty,
+            allowed="a path below cgroups.root without a slash in front, which ends in kubepods, kubepods.slice or "
+            "<cgroup root>-kubepods.slice; or empty",
+            is_valid=is_kubepods_path_or_empty,
         ),
     ] = ""
     driver: Annotated[
@@ -390,6 +384,10 @@ def _check_together(values: Mapping[str, Value], findings: list[Finding]) -> Non
         findings.append(
             Finding(place, f"longest_wait_ms is {longest.value}, less than quiet_ms, which is {quiet.value}")
         )
+    kubepods, driver = values.get("cgroups.kubepods"), values.get("cgroups.driver")
+    if kubepods and driver and kubepods.value and not is_of(driver.value, kubepods.value):
+        found = f"{quoted(kubepods.value)} is a root of the driver {driver_of(kubepods.value)}"
+        findings.append(Finding(kubepods.place, f"{found}, and cgroups.driver is {driver.value}"))
     thresholds = {path: values[path] for path in _THRESHOLDS if path in values}
     if "tiers.preset" not in values or len(thresholds) < len(_THRESHOLDS):
         return

@@ -31,9 +31,9 @@ def is_path_or_empty(text: str) -> bool:
     return not text or is_path(text)
 
 
-def is_cgroup_or_empty(text: str) -> bool:
-    """The path of one cgroup below the cgroup root, or empty."""
-    return not text or not (glob_problem(text) or _MAGIC & set(text))
+def is_cgroup(text: str) -> bool:
+    """The path of one cgroup below the cgroup root."""
+    return bool(text) and not (glob_problem(text) or _MAGIC & set(text))
 
 
 def is_ceiling_or_empty(text: str) -> bool:

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from temper.node.pod_names import driver_of, is_kubepods, plausible, pod_names, qos_parents, stray_key, stray_names
+from temper.node.pod_names import plausible, pod_names, qos_parents, stray_key, stray_names
+from temper.settings.kubepods import driver_of, is_kubepods
 
 UIDS = st.from_regex(r"[0-9a-zA-Z_-]{1,253}", fullmatch=True)
 
@@ -30,23 +31,6 @@ UIDS = st.from_regex(r"[0-9a-zA-Z_-]{1,253}", fullmatch=True)
 )
 def test_plausible_uids(uid, expected):
     assert plausible(uid) is expected
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("kubepods", True),
-        ("kubepods.slice", True),
-        ("kubelet-kubepods.slice", True),
-        ("batch-my_nodes-kubepods.slice", True),
-        ("kubepods-burstable.slice", False),
-        ("mykubepods.slice", False),
-        ("my-kubepods", False),
-        ("kubepods.slice.d", False),
-    ],
-)
-def test_kubepods_roots(name, expected):
-    assert is_kubepods(name) is expected
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from temper.plan.pod_tiers import PRESETS, SYSTEM_PRIORITY, Rules
 from temper.plan.tiers import DEFAULT_BANDWIDTHS, Bandwidth, Tier
 from temper.settings.agent import KEYS, AgentSettings, Mode, adopt, changes, load
 from temper.settings.keys import build, flatten
+from temper.settings.kubepods import CgroupDriver, is_kubepods_path_or_empty
 from temper.settings.sources import Origin, Sources
 from temper.settings.yaml_file import dump
 
@@ -97,6 +98,15 @@ def test_how_much_a_tier_may_take_is_adopted_by_a_running_agent():
             ["tiers.ceiling.high=5m"],
             "tiers.ceiling.high: \"5m\" is not a number of cpus from 0.01 such as 2, 1.5 or 1500m, or '' for none",
         ),
+        (["cgroups.kubepods=kubelet.slice"], 'cgroups.kubepods: "kubelet.slice" is not a path below cgroups.root'),
+        (
+            ["cgroups.kubepods=a.slice/a-kubepods.slice", "cgroups.driver=cgroupfs"],
+            '"a.slice/a-kubepods.slice" is a root of the driver systemd, and cgroups.driver is cgroupfs',
+        ),
+        (
+            ["cgroups.kubepods=a/kubepods", "cgroups.driver=systemd"],
+            '"a/kubepods" is a root of the driver cgroupfs, and cgroups.driver is systemd',
+        ),
         (["tiers.preset=other"], '"other" is not one of default, koordinator'),
     ],
 )
@@ -177,7 +187,10 @@ _TEXTS = {
     "tiers.preset": st.sampled_from(sorted(PRESETS)),
     "kubernetes.kubeconfig": st.one_of(st.just(""), _TEXT.map(lambda text: f"/{text}")),
     "cgroups.root": _TEXT.map(lambda text: f"/{text}"),
-    "cgroups.kubepods": _CGROUP.map("/".join),
+    "cgroups.kubepods": st.one_of(
+        st.just(""), _CGROUP.map(lambda parts: "/".join([*parts, "kubepods"])).filter(is_kubepods_path_or_empty)
+    ),
+    "cgroups.driver": st.sampled_from([CgroupDriver.AUTO, CgroupDriver.CGROUPFS]),
     "http.listen": st.sampled_from(["", ":1", "1.2.3.4:5", "[::1]:80"]),
 }
 

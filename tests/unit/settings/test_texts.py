@@ -2,7 +2,7 @@ import pytest
 
 from temper.settings.texts import (
     is_ceiling_or_empty,
-    is_cgroup_or_empty,
+    is_cgroup,
     is_listen,
     is_node_name,
     is_path,
@@ -50,9 +50,9 @@ def test_refused_listening_addresses(text):
         ),
         (is_path_or_empty, ["", "/a"], ["a"]),
         (
-            is_cgroup_or_empty,
-            ["", "kubepods.slice", "kubelet/kubepods"],
-            ["/kubepods", "a/../b", "a//b", "a/", "kube*", "a[0]", "a?"],
+            is_cgroup,
+            ["kubepods.slice", "kubelet/kubepods"],
+            ["", "/kubepods", "a/../b", "a//b", "a/", "kube*", "a[0]", "a?"],
         ),
     ],
 )
