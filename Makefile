@@ -107,6 +107,7 @@ kernel-faults: build ## faults that take a quarter of an hour: hotplug, hogs, ab
 .PHONY: kernel-scale
 kernel-scale: build ## kernel tests in guests of unusual size: one cpu, 252 possible cpus, four caches
 	testbed/run --cpus 1 --timeout 300 -- $(GUEST_PYTEST)/kernel_scale/test_one_cpu.py
+	testbed/run --cpus 1 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_scale/test_many_limits.py
 	testbed/run --cpus 252 --append maxcpus=4 --memory 3G --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_scale/test_many_pods.py
 	testbed/run --topology 4,2,1 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_scale/test_many_caches.py
 

@@ -7,7 +7,7 @@
  * store. Every step before that store touches idle memory, so a caller that dies half way leaves the old
  * generation; running it again is harmless.
  *
- * Tolerated race: with three slots, a slot is rewritten two commits after it was last active. An operation
+ * Tolerated race: with four slots, a slot is rewritten three commits after it was last active. An operation
  * that started then and still runs would see masks of two generations. The engine spaces commits by more
  * than a millisecond, an operation takes microseconds, and a task is never placed outside its own cpumask
  * whatever a layer's mask says, so the worst is one placement by the newer masks.

@@ -185,7 +185,7 @@ static __always_inline void let_out(struct bpf_iter_scx_dsq *it, struct task_str
  * Out of one bucket's queue: as many as its tokens feed for a tick each, those that are called, and those that have
  * been there for too long. Returns how many were left.
  */
-static __noinline s32 unpark(u32 index, bool all, u64 now)
+__noinline s32 unpark(u32 index, bool all, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 	u32 slot = active_slot();
@@ -193,33 +193,44 @@ static __noinline s32 unpark(u32 index, bool all, u64 now)
 	if (q->quota_ns)
 		bucket_refill(q, now, OVERRUN_NS);
 	unpark_room = q->quota_ns ? bucket_tokens(q) : (s64)TURN_NS * LOOK_BATCH;
+	bpf_rcu_read_lock();
 	for_each_queued(DSQ_PARK(index), 0, all ? LOOK_ALL : LOOK_BATCH, let_out, slot, all, now);
+	bpf_rcu_read_unlock();
 	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
 }
 
+/* Nobody goes before its period ends: a look at hundreds of such buckets costs next to nothing. */
+static __always_inline bool waits_for_refill(const struct temper_quota *q, u64 now)
+{
+	return q->quota_ns && bucket_is_empty(q) && now < *(volatile u64 *)&q->next_refill_ns;
+}
+
 /* The bucket's queue is empty, or not: keep its books, and give a bucket back that is no cgroup's any more. */
-static __always_inline void unpark_bucket(u32 index, bool all, u64 now)
+__noinline int unpark_bucket(u32 index, bool all, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 	u64 bit = 1ULL << (index % 64), since;
 
 	somebody_parked = true;
+	if (!all && waits_for_refill(q, now))
+		return 0;
 	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0 && unpark(index, all, now) > 0)
-		return;
+		return 0;
 	since = q->throttled_since_ns;
 	if (since && __sync_val_compare_and_swap(&q->throttled_since_ns, since, 0) == since)
 		__sync_fetch_and_add(&q->throttled_ns, elapsed_ns(now, since));
 	if (elapsed_ns(now, parked_ns[index % TEMPER_MAX_QUOTAS]) < PARKING_MOST_NS)
-		return;
+		return 0;
 	__sync_fetch_and_and(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], ~bit);
 	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0)
 		mark_throttled(index, now); /* somebody came in between */
 	else if (!q->quota_ns)
 		q->cgroup_id = 0;
+	return 0;
 }
 
 /* Let out what may go. Returns in how many nanoseconds to look again. */
-static __noinline u64 service_quotas(u64 now)
+__noinline u64 service_quotas(u64 now)
 {
 	bool all = elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS;
 	u32 word, bit;

@@ -2,6 +2,11 @@
 /*
  * The service timer: the dead-man's switch, idle cpus beside waiting tasks, and a look through every queue for tasks
  * that waited past the bound or belong elsewhere since the last commit.
+ *
+ * Its functions are not static, so the verifier looks at each of them once: through static ones it follows every way,
+ * which for 6.19's took longer than all the rest of the scheduler. Such a function is verified as if temper_init, which
+ * may sleep, had called it, so each takes the RCU read lock for the masks and tasks that it reads. None is called with
+ * that lock held.
  */
 #ifndef TEMPER_SERVICE_BPF_H
 #define TEMPER_SERVICE_BPF_H
@@ -127,14 +132,16 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 		count(tctx->layer, nr_rescued);
 }
 
-static __noinline int look_through(u32 slot, u32 class, u32 llc, u64 now, u32 most)
+__noinline int look_through(u32 slot, u32 class, u32 llc, u64 now, u32 most)
 {
 	u64 llcs = config_of(slot)->llcs[class % TEMPER_MAX_LAYERS];
 	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
 	/* Who waits longest is at the end, where light shares are, or at the head, if nobody can take him. */
 	u64 flags = nr_looks & 1 ? DSQ_ITER_REV : 0;
 
+	bpf_rcu_read_lock();
 	for_each_queued(DSQ_LAYER(class, llc), flags, most, look_at, slot, class, lost_cache, now);
+	bpf_rcu_read_unlock();
 	return 0;
 }
 
@@ -148,14 +155,16 @@ static __always_inline void leave(struct bpf_iter_scx_dsq *it, struct task_struc
 }
 
 /* Guests of a cpu that a higher class keeps: those that can run elsewhere go there. */
-static __noinline int leave_hogged(s32 cpu, u64 now)
+__noinline int leave_hogged(s32 cpu, u64 now)
 {
+	bpf_rcu_read_lock();
 	for_each_queued(DSQ_GUEST(cpu), 0, LOOK_BATCH, leave, cpu, now);
+	bpf_rcu_read_unlock();
 	return 0;
 }
 
 /* most: how many tasks of every queue are looked at; with 0 only those queues are asked whose hint says so. */
-static __noinline int service_layers(u32 slot, u64 now, u32 most)
+__noinline int service_layers(u32 slot, u64 now, u32 most)
 {
 	u32 class, llc;
 
@@ -167,7 +176,9 @@ static __noinline int service_layers(u32 slot, u64 now, u32 most)
 				continue;
 			somebody_waits = true;
 			hint_class(class, llc, now);
+			bpf_rcu_read_lock();
 			wake_idle(slot, class % TEMPER_MAX_LAYERS);
+			bpf_rcu_read_unlock();
 			if (most)
 				look_through(slot, class, llc, now, most);
 		}
@@ -204,14 +215,16 @@ static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu, u64 now)
 		bpf_cpumask_set_cpu(cpu, free);
 }
 
-static __noinline int service_cpus(u64 now)
+__noinline int service_cpus(u64 now)
 {
 	u32 cpu;
 
 	bpf_for(cpu, 0, nr_cpus) {
 		struct cpu_ctx *cctx = cpu_ctx(cpu);
 
+		bpf_rcu_read_lock();
 		judge_hog(cctx, cpu, now);
+		bpf_rcu_read_unlock();
 		if (cctx->guest_deferred) {
 			cctx->guest_deferred = false;
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
@@ -230,7 +243,7 @@ static __noinline int service_cpus(u64 now)
 	return 0;
 }
 
-static __noinline int service_queues(u64 now)
+__noinline int service_queues(u64 now)
 {
 	u32 slot = active_slot();
 	u64 generation = config_of(slot)->generation;
@@ -252,7 +265,7 @@ static __noinline int service_queues(u64 now)
 	return 0;
 }
 
-static __noinline u64 service_quotas(u64 now);
+__noinline u64 service_quotas(u64 now);
 
 /*
  * The clock that tasks wait by (clock_ns), for a timer. Outside the scheduler's own operations it may be as old as the
@@ -281,12 +294,9 @@ static int service(void *map, int *key, struct service_timer *timer)
 		scx_bpf_exit_bstr(TEMPER_EXIT_DEADMAN, why, &none, 0);
 		return 0;
 	}
-	/* A timer's callback runs under this lock anyway, but 6.12's verifier lets it read a layer's mask only so. */
-	bpf_rcu_read_lock();
 	next_ns = service_quotas(now);
 	if (elapsed_ns(now, serviced_ns) >= SERVICE_PERIOD_NS - NSEC_PER_MSEC)
 		service_queues(now);
-	bpf_rcu_read_unlock();
 	bpf_timer_start(&timer->timer, next_ns, 0);
 	return 0;
 }

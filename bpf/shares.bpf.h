@@ -154,7 +154,7 @@ static __always_inline void set_idle(u64 cgroup_id, bool idle)
 }
 
 /* Begin a look: nobody is known to have tasks anywhere. */
-static __noinline int forget_actives(u32 nr)
+__noinline int forget_actives(u32 nr)
 {
 	u32 i;
 
@@ -168,7 +168,7 @@ static __noinline int forget_actives(u32 nr)
 }
 
 /* Tell each ancestor of a cgroup with tasks in a layer, up to the first that knows, of its child's weight. */
-static __noinline int climb(u32 index, u32 layer)
+__noinline int climb(u32 index, u32 layer)
 {
 	u32 bit = 1U << (layer % TEMPER_MAX_LAYERS), i;
 
@@ -191,7 +191,7 @@ static __noinline int climb(u32 index, u32 layer)
 }
 
 /* What the tasks of a cgroup pay before its own share is divided among them. */
-static __noinline u64 price_up(u32 index, u32 layer)
+__noinline u64 price_up(u32 index, u32 layer)
 {
 	u64 up = PRICE_ONE;
 	u32 i;

@@ -225,6 +225,7 @@ struct cgroup_map {
 struct cgroup_map cgroups_0 SEC(".maps");
 struct cgroup_map cgroups_1 SEC(".maps");
 struct cgroup_map cgroups_2 SEC(".maps");
+struct cgroup_map cgroups_3 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -232,7 +233,7 @@ struct {
 	__type(key, u32);
 	__array(values, struct cgroup_map);
 } cgroup_slots SEC(".maps") = {
-	.values = {&cgroups_0, &cgroups_1, &cgroups_2},
+	.values = {&cgroups_0, &cgroups_1, &cgroups_2, &cgroups_3},
 };
 
 /* Per slot and layer, the cpus it owns and the cpus it may use at all. Made at init, rewritten by commits. */
@@ -299,7 +300,7 @@ struct {
 
 static __always_inline struct temper_config *config_of(u32 slot)
 {
-	return &configs[slot < TEMPER_NR_SLOTS ? slot : 0];
+	return &configs[slot % TEMPER_NR_SLOTS];
 }
 
 /* Read once per operation: everything that an operation decides, it decides by one generation. */

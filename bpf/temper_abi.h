@@ -17,8 +17,8 @@ enum temper_limits {
 	TEMPER_WAIT_BUCKETS = 24,
 	TEMPER_MAX_QUOTAS = 1024,  /* cgroups with a finite cpu.max */
 	TEMPER_MAX_CGROUPS = 8192, /* mapped cgroups in one generation */
-	TEMPER_NR_SLOTS = 3,
-	TEMPER_OWNER_NONE = 255, /* an open cpu */
+	TEMPER_NR_SLOTS = 4,	   /* a power of two: before 7.0 the verifier knows no other remainder's bound */
+	TEMPER_OWNER_NONE = 255,   /* an open cpu */
 	TEMPER_REASON_LEN = 128,
 	TEMPER_MESSAGE_LEN = 1024,
 };

@@ -26,20 +26,20 @@ class Trace:
 
 
 @contextmanager
-def recording(event: str) -> Iterator[None]:
-    """The kernel's trace holds each of the scheduler's events of this name in the block, and nothing else."""
-    switch = ROOT / f"events/sched/{event}/enable"
+def recording(*events: str) -> Iterator[None]:
+    """The kernel's trace holds each of these events in the block, and no other. events: as `sched:sched_switch`."""
+    chosen = ROOT / "set_event"
     (ROOT / "tracing_on").write_text("0")
     (ROOT / "trace").write_text("")
     (ROOT / "trace_clock").write_text("mono")
     (ROOT / "buffer_size_kb").write_text(str(BUFFER_KB))
-    switch.write_text("1")
+    chosen.write_text(" ".join(events))
     (ROOT / "tracing_on").write_text("1")
     try:
         yield
     finally:
         (ROOT / "tracing_on").write_text("0")
-        switch.write_text("0")
+        chosen.write_text("")
 
 
 def overruns() -> dict[Path, list[int]]:
@@ -52,6 +52,6 @@ def overruns() -> dict[Path, list[int]]:
 def tracing() -> Iterator[Trace]:
     """Trace every switch during the block."""
     trace = Trace()
-    with recording("sched_switch"):
+    with recording("sched:sched_switch"):
         yield trace
     trace.lost = sum(sum(counts) for counts in overruns().values())

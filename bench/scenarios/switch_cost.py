@@ -8,7 +8,8 @@ with what makes it happen: a write, a read that sleeps, the wake-up, the schedul
 
 same-cpu: one cpu, nothing to choose. two-cpus: a guest of two, each process pinned to its own: the figure has both
 cpus' instructions, so also the interrupt that wakes the other cpu, and how it leaves and enters idle.
-two-cpus-free: the same, and the scheduler may put them where it likes.
+two-cpus-free: the same, and the scheduler may put them where it likes. same-cpu-4-limits: on one cpu, and the pod's
+cgroup and three above it have a cpu.max that is never reached: more than a container of Kubernetes has above it.
 
 The figure is the median of batches, which leaves out what happens rarely: the timer's tick, the agent's heartbeat. The
 mean is beside it. Nothing watches meanwhile and idle cpus are left alone (no idleburn): both would add instructions.
@@ -22,7 +23,8 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,12 +37,30 @@ from bench.layers import of_status, tier_doubts
 from bench.scenario import Figure, Scenario, Seen, among
 from bench.workloads import Rule
 
-POINTS = {"same-cpu": 1, "two-cpus": 2, "two-cpus-free": 2}
 POD = "pingpong"
+# Of every period, and ten times what a cpu can use of it.
+PERIOD_US, QUOTA_US = 100_000, 1_000_000
 # Switches a round that the kernel may count: two, some for ticks and the first and the last, and fewer where the other
 # cpu has answered before this one came to sleep. The figure stays half a round trip, as `perf bench sched pipe` has it.
 SWITCHES = (1.8, 2.1)
 LEAST_SHARE = 0.9  # of the one cpu, for the pod; starting it is in the window
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """cpus: of the guest. limits: how many cgroups have a cpu.max, the processes' own and those above it."""
+
+    cpus: int
+    pinned: bool = False
+    limits: int = 0
+
+
+POINTS = {
+    "same-cpu": Point(1),
+    "same-cpu-4-limits": Point(1, limits=4),
+    "two-cpus": Point(2, pinned=True),
+    "two-cpus-free": Point(2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,7 @@ class SwitchCost(Scenario[Settings]):
 
     def shape(self, point: str) -> Shape:
         """Exactly the cpus it is about: turns of equal length do not matter when one cpu works at a time."""
-        return Shape(POINTS[point], POINTS[point])
+        return Shape(POINTS[point].cpus, POINTS[point].cpus)
 
     def main(self, point: str) -> tuple[str, str]:
         return "instructions_per_switch", "instructions"
@@ -82,14 +102,14 @@ class SwitchCost(Scenario[Settings]):
     @property
     def _cpus(self) -> int:
         """Of the guest, which is one for all points of an order that is played."""
-        return POINTS[self.order.points[0]]
+        return POINTS[self.order.points[0]].cpus
 
     def play(self, house: House, arm: str, point: str) -> dict[str, Any]:
         out = house.work / "pingpong.json"
-        pinned = ["0", "1"] if point == "two-cpus" else []
+        pinned = ["0", "1"] if POINTS[point].pinned else []
         argv = [str(house.bin / "pingpong"), str(self.settings.rounds), str(self.settings.batch), *pinned]
-        with service.window((POD,)) as measured:
-            process = stage.start(stage.ROOT / POD, argv, log=out)
+        with limits(POINTS[point].limits) as cgroup, service.window((POD,)) as measured:
+            process = stage.start(stage.ROOT / cgroup, argv, log=out)
             # Waiting with a limit would wake us all the time: the test bed's own limit ends a guest that hangs.
             if process.wait():
                 raise subprocess.SubprocessError(f"pingpong: {out.read_text(errors='replace').strip()}")
@@ -100,7 +120,7 @@ class SwitchCost(Scenario[Settings]):
 
         found = json.loads(Path(seen.raw, seen.data["result"]).read_text())
         doubts = [*switch_doubts(found["switches"], found["rounds"]), *tier_doubts(seen, ["normal"])]
-        if seen.point == "same-cpu":
+        if POINTS[seen.point].cpus == 1:
             doubts += share_doubts(service.used_cpus(seen, POD))
         batches = found["batch_ns"]
         # Of a batch's time: one switch, and an instruction takes 2 ** ICOUNT_SHIFT ns.
@@ -114,6 +134,19 @@ class SwitchCost(Scenario[Settings]):
     @staticmethod
     def _figure(metric: str, value: float, n: int, doubts: Sequence[str]) -> Figure:
         return Figure(metric, round(value, 1), "instructions", n, tuple(doubts))
+
+
+@contextmanager
+def limits(depth: int) -> Iterator[str]:
+    """The pod's cgroup, or one below it, of which `depth` have a limit inside the block; its path below pods/."""
+    with ExitStack() as stack:
+        path = POD
+        for level in range(depth):
+            if level:
+                stack.enter_context(stage.children(path, {"below": 100}))
+                path += "/below"
+            stack.enter_context(stage.limited(path, QUOTA_US, PERIOD_US))
+        yield path
 
 
 def switch_doubts(switches: int, rounds: int) -> list[str]:

@@ -16,6 +16,7 @@ from tests.cluster.guest.serve import PORT
 REPO = Path(__file__).resolve().parents[3]
 HTTP_PORT = 9100
 BOOT_S = 120.0
+LIFE_S = 4 * 3600  # a long run of chaos; who started it ends it before
 ANSWER_S = 90.0
 
 
@@ -30,7 +31,7 @@ class Guest:
         self._asking = threading.Lock()  # answers come in the order of the questions
         forwards = share / "forwards.json"
         command = [REPO / "testbed/run", "--network", "--forward", str(PORT), "--forward", str(HTTP_PORT)]
-        command += ["--forwards", forwards, "--cpus", str(cpus), "--share", share, "--timeout", "1500", *extra]
+        command += ["--forwards", forwards, "--cpus", str(cpus), "--share", share, "--timeout", str(LIFE_S), *extra]
         self._log = (share / "testbed.log").open("wb")
         # A group of its own, and testbed/run ends the guest when it is ended.
         self._process = subprocess.Popen(

@@ -109,7 +109,7 @@ class Trace:
 @contextmanager
 def tracing(event="sched_stat_runtime"):
     """Trace one event of the scheduler's during the block: `with tracing() as trace: ...`."""
-    with recording(event):
+    with recording(f"sched:{event}"):
         trace = Trace()
         yield trace
         ended_s = time.monotonic()  # not after it: to stop takes as long as a busy machine lets this process wait
