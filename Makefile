@@ -16,7 +16,7 @@ PYTEST_THERE := python3 -m pytest -p no:cacheprovider
 MATRIX := test_attach.py test_confinement.py test_live_change.py::test_live_change test_engine_killed.py \
   test_safe_mode.py::test_safe_mode_with_a_living_agent
 # Two caches and two threads each, so that the verifier sees the code for them.
-ON_KERNEL = testbed/run --topology 2,1,2 --timeout 300 --kernel $(1) -- \
+ON_KERNEL = testbed/run --topology 2,1,2 --timeout 900 --clock virtual --kernel $(1) -- \
   $(PYTEST_THERE) $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
 # Of the kernel tests of cpu.max, those that take minutes together.
 QUOTA_SHORT := test_cpu_max.py test_cpu_max_nested.py test_cpu_max_smooth.py test_polled_cgroups.py test_tier_ceilings.py
@@ -72,7 +72,7 @@ unit: build ## unit and property tests
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	$(MAKE) -j2 kernel-timed kernel-quota-short kernel-faults-timed
+	$(MAKE) -j2 kernel-faults-timed kernel-matrix kernel-quota-short kernel-timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
