@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from temper.agent.breaker import Breaker
 from temper.agent.events import event, warning
 from temper.agent.events import load as load_log
+from temper.agent.kept_losses import KeptLosses
 from temper.agent.source import Options, Source
 from temper.agent.spawn import Spawned
 from temper.agent.states import State
@@ -61,7 +62,10 @@ class Agent:
         self._wake = asyncio.Event()
         self._breaker = Breaker()
         self._follower: Follower | None = None  # made after the attach, which its import would hold up
-        self._supervisor = Supervisor(self.status, self._breaker, deadman_ms=options.deadman_ms, on_news=self._wake.set)
+        kept = KeptLosses(self._run_dir.losses)
+        self._supervisor = Supervisor(
+            self.status, self._breaker, kept, deadman_ms=options.deadman_ms, on_news=self._wake.set
+        )
         self._set_breaker()
         source.bind(self.changed, self._wake.set)
         self._stop = False
@@ -94,7 +98,7 @@ class Agent:
         finally:
             if watcher is not None:
                 watcher.cancel()
-            await self._supervisor.stand_down(why)
+            await self._supervisor.leave(why)
             if self.status.state == State.SAFE_MODE:
                 self.status.state, self.status.reason = State.DETACHED, why
             self._publish()
@@ -211,9 +215,7 @@ class Agent:
         reason = self._safe_mode_reason()
         if reason is not None:
             if self.status.state != State.SAFE_MODE or self.status.reason != reason or self._supervisor.attached:
-                # The source's stopwatch says nothing of the local switch: it may have run for days.
-                local = self._run_dir.safe_mode_reason() is not None
-                await self._supervisor.stand_down(reason, heard_ns=0 if local else self._source.switch_heard_ns())
+                await self._stand_down(reason)
             self._refresh()
             return
         await self._supervisor.check()
@@ -223,6 +225,11 @@ class Agent:
         else:
             await self._decide()
         await self._supervisor.beat()
+
+    async def _stand_down(self, reason: str) -> None:
+        # The source's stopwatch says nothing of the local switch: it may have run for days.
+        local = self._run_dir.safe_mode_reason() is not None
+        await self._supervisor.stand_down(reason, heard_ns=0 if local else self._source.switch_heard_ns())
 
     def _wait_for(self, what: str) -> None:
         """Stay on stock, with an engine that gets ready meanwhile."""
@@ -288,12 +295,25 @@ class Agent:
             event("attached", engine_pid=self.status.engine_pid, memory_locked=self.status.memory_locked)
 
     async def _attach_while_wanted(self, plan: Plan) -> bool:
-        """Attach, unless a switch or a signal calls it off; the next pass stands down then. False when called off."""
+        """Attach, unless a switch or a signal calls it off (False); a switch drops the engine here and now.
+
+        What is published meanwhile says that this loop lives, however long a machine takes to load the scheduler.
+        """
         attaching = asyncio.create_task(self._supervisor.attach(plan), name="attach")
+        publish_at_s = time.monotonic() + BEAT_S
         try:
             while not (await asyncio.wait({attaching}, timeout=CALLED_OFF_S))[0]:
-                if self._stop or self._safe_mode_reason() is not None:
+                if self._stop:
+                    return False  # run() stands down on its way out
+                reason = self._safe_mode_reason()
+                if reason is not None:
+                    attaching.cancel()
+                    await asyncio.wait({attaching})
+                    await self._stand_down(reason)
                     return False
+                if time.monotonic() >= publish_at_s:
+                    publish_at_s = time.monotonic() + BEAT_S
+                    self._publish()
             attaching.result()
             return True
         finally:

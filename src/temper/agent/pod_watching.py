@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from asyncinotify import Inotify, Mask, Watch
+from asyncinotify import Event, Inotify, Mask, Watch
 
 from temper.agent.events import event
-from temper.agent.watching import CGROUP_MASK, FILE_MASK, Directories
+from temper.agent.watching import CGROUP_MASK, FILE_MASK, Directories, Following
 from temper.node.run_dir import RunDir
 
 
@@ -37,23 +38,32 @@ class PodWatcher:
         with Inotify() as inotify:
             inotify.add_watch(self._run_dir.root, FILE_MASK)
             settings = self._watch_settings(inotify)
-            directories = Directories(inotify, CGROUP_MASK)
-            directories.follow(self._parents())
+            following = Following(Directories(inotify, CGROUP_MASK), self._parents, self._on_change)
+            following.now()
             self._on_change()  # what came before these watches
-            async for seen in inotify:
-                if seen.mask & Mask.Q_OVERFLOW:
-                    event("inotify_overflow")
-                    self._on_switch()
-                elif seen.path == self._run_dir.switch:
-                    self._on_switch()
-                    continue
-                elif settings is not None and seen.watch is settings:
-                    self._on_settings()
-                    continue
-                elif not directories.has(seen.watch):
-                    continue
-                directories.follow(self._parents())
-                self._on_change()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(following.run(), name="follow directories")
+                async for seen in inotify:
+                    self._tell(seen, following, settings)
+
+    def _tell(self, seen: Event, following: Following, settings: Watch | None) -> None:
+        if seen.mask & Mask.Q_OVERFLOW:
+            event("inotify_overflow")
+            following.soon()
+            self._on_change()
+            self._on_switch()
+        elif seen.mask & Mask.IGNORED:
+            following.directories.forget(seen.watch)
+            following.soon()
+        elif seen.path == self._run_dir.switch:
+            self._on_switch()
+        elif settings is not None and seen.watch is settings:
+            # A file that was only made is empty, and so are its settings: whoever made it will close it.
+            if not seen.mask & Mask.CREATE or (seen.path is not None and seen.path.is_symlink()):
+                self._on_settings()
+        elif following.directories.has(seen.watch):
+            following.soon()
+            self._on_change()
 
     def _watch_settings(self, inotify: Inotify) -> Watch | None:
         """The file's folder: the kubelet changes a mounted ConfigMap by turning a link beside it."""

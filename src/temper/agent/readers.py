@@ -11,11 +11,12 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 
+from temper.kube.backoff import Backoff
 from temper.kube.reviews import Access
 
 KNOWN_S = 60.0
 MOST_KNOWN = 256
-LEAST_PACE_S = 0.1  # between two questions
+LEAST_PACE_S, LONGEST_PACE_S = 0.1, 10.0  # between two questions; the API server may be in trouble
 MOST_WAITING = 16
 
 
@@ -34,6 +35,8 @@ class Readers:
         self._known: dict[bytes, tuple[Access, float]] = {}  # by digest: no token is kept
         self._asking = asyncio.Lock()
         self._nr_waiting = 0
+        self._backoff = Backoff(LEAST_PACE_S, LONGEST_PACE_S)
+        self._next_s = clock_s()  # no question before this
 
     async def access(self, token: str) -> Access:
         """What the API server says of this token. TooMany, or what `review` raises, when it can't be asked."""
@@ -59,10 +62,16 @@ class Readers:
         known = self._answer(digest)
         if known is not None:
             return known
-        access = await self._review(token)
+        await asyncio.sleep(self._next_s - self._clock_s())
+        try:
+            access = await self._review(token)
+        except Exception as error:
+            self._next_s = self._clock_s() + self._backoff.next_s(error)
+            raise
+        self._backoff.reset()
+        self._next_s = self._clock_s() + LEAST_PACE_S
         self._known.pop(digest, None)
         self._known[digest] = (access, self._clock_s())
         while len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]  # the one asked about first
-        await asyncio.sleep(LEAST_PACE_S)
         return access

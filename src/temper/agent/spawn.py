@@ -31,6 +31,8 @@ def ready_to_spawn() -> bool:
     run_dir = RunDir()
     if os.geteuid() != 0 or run_dir.agent_alive() or run_dir.safe_mode_reason() is not None:
         return False
+    if run_dir.losses.exists():  # perhaps too many of them
+        return False
     os.setpriority(os.PRIO_PROCESS, 0, NICE)
     return True
 
@@ -42,7 +44,8 @@ def spawn_engine() -> Spawned:
     """
     end, theirs = make_pair()
     numbers = (theirs.fileno(), os.getpid(), read_hotplug_seq())
-    command = [sys.executable, "-m", "temper", "engine", *map(str, numbers)]
+    # -P: a module of the working folder is nobody's to run as root.
+    command = [sys.executable, "-P", "-m", "temper", "engine", *map(str, numbers)]
     with theirs:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     end.setblocking(False)

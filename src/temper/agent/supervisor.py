@@ -16,6 +16,7 @@ import msgspec
 from temper.agent.breaker import Breaker
 from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
 from temper.agent.events import event
+from temper.agent.kept_losses import KeptLosses, Losses
 from temper.agent.spawn import Spawned, spawn_engine
 from temper.agent.states import State
 from temper.agent.status import Status
@@ -55,6 +56,7 @@ class Supervisor:
         self,
         status: Status,
         breaker: Breaker,
+        kept: KeptLosses,
         *,
         deadman_ms: int,
         on_news: Callable[[], None],
@@ -65,12 +67,20 @@ class Supervisor:
         self._deadman_ms = deadman_ms
         self._root = sched_ext_root
         self._breaker = breaker
+        self._kept = kept
         self._client: EngineClient | None = None
         self._plan: Plan | None = None
         self._retry_at_s = 0.0
         self._unspawned = ""  # why there is no engine's process
-        self._latched = False
+        before = kept.load()
+        self._latched = before.latched
         self._stuck = False  # an engine was dropped and the kernel has not said stock since
+        self._waits = False  # somebody else's scheduler is in, or one of ours is on its way out
+        self._settled = status.state, status.reason  # what to say once the kernel has let go
+        breaker.losses = list(before.losses)
+        if before.latched:
+            self._settle(before.state, before.reason)
+            event("still_latched", reason=before.reason)
         self.refused: Refused | None = None  # why this machine can't be attached
 
     @property
@@ -86,7 +96,15 @@ class Supervisor:
     @property
     def wants_engine(self) -> bool:
         """Is it time to (re-)attach?"""
-        return not (self.attached or self.resigned) and time.monotonic() >= self._retry_at_s
+        if self.attached or self.resigned or time.monotonic() < self._retry_at_s:
+            return False
+        return not self._waits or sched_ext.read_state(self._root).stock
+
+    def _settle(self, state: State, reason: str) -> None:
+        """Say this, now or when a scheduler that is stuck has left."""
+        self._settled = state, reason
+        if not self._stuck:
+            self.status.state, self.status.reason = state, reason
 
     def spawn(self, spawned: Spawned | None = None) -> None:
         """Start the engine's process, or take one started earlier; it gets ready while the caller plans."""
@@ -102,6 +120,7 @@ class Supervisor:
 
     async def attach(self, plan: Plan) -> None:
         """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
+        self.refused, self._waits = None, False
         self.spawn()
         client = self._client
         if client is None:
@@ -179,6 +198,7 @@ class Supervisor:
         """Hear what the engine said unasked: the scheduler left, or the engine is gone. Try again to be rid of it."""
         if self._stuck:
             await self._verify_stock()
+            self._settle(*self._settled)
         client = self._client
         if client is None or not (client.gone or client.ended is not None):
             return
@@ -194,19 +214,23 @@ class Supervisor:
         heard_ns: CLOCK_MONOTONIC of the event that asks for it, 0 when unknown; `status.stand_down_ns` counts from it.
         The state is `safe-mode` afterwards, or `stuck` if even the kernel's own SysRq-S left our scheduler in.
         """
+        await self.leave(reason, heard_ns=heard_ns)
+        # Leaving safe mode is a person's word: earlier losses no longer count.
+        self._breaker.reset()
+        self._kept.clear()
+        self._latched, self._waits, self._retry_at_s = False, False, 0.0
+
+    async def leave(self, reason: str, *, heard_ns: int = 0) -> None:
+        """The same, without anybody's word: losses still count for the next agent."""
         was, started_ns = self._client, time.monotonic_ns()
         await self._drop_engine(politely=True)
         if was is not None:
             self.status.nr_stand_downs += 1
             self.status.stand_down_ns["total"] = time.monotonic_ns() - (heard_ns or started_ns)
             self.status.stand_down_ns["decide"] = started_ns - (heard_ns or started_ns)
-        if not self._stuck:
-            self.status.state, self.status.reason = State.SAFE_MODE, reason
+        self._settle(State.SAFE_MODE, reason)
         if was is not None:
             event("stood_down", reason=reason)
-        # Leaving safe mode is a person's word: earlier losses no longer count.
-        self._breaker.reset()
-        self._latched, self._retry_at_s = False, 0.0
 
     async def _drop_engine(self, *, politely: bool) -> None:
         """Be rid of the engine, and see to it that the kernel is too.
@@ -260,11 +284,16 @@ class Supervisor:
         return True
 
     async def _refused(self, refused: Refused) -> None:
-        """This machine can't: say so once and stay. Nothing changes until a person or a reboot changes it."""
+        """This machine can't: say so and stay, until a person or a reboot changes it, or who is in the way is gone."""
         await self._drop_engine(politely=False)
-        self._latched = True
         self.refused = refused
-        self.status.state, self.status.reason = State.UNSUPPORTED, str(refused)
+        self._waits = not sched_ext.read_state(self._root).stock
+        if self._waits:
+            self._settle(State.DETACHED, f"{refused}; attaching when it is gone")
+            event("waits_for_stock", reason=refused.message)
+            return
+        self._latched = True
+        self._settle(State.UNSUPPORTED, str(refused))
         event("unsupported", reason=refused.message, remedy=refused.remedy)
 
     async def _lost(self, what: str) -> None:
@@ -274,17 +303,18 @@ class Supervisor:
         if ended is not None:
             what = ": ".join(part for part in (ended.reason, ended.message) if part)
         await self._drop_engine(politely=False)
-        if self._stuck:
-            return
         restarts = ended is not None and not ejected and bool(ended.code & RESTART)
         wait_s = RESTART_WAIT_S if restarts else self._breaker.lost(time.monotonic(), ejected=ejected)
         self.status.nr_losses += not restarts
         self.status.nr_ejections += ejected
-        self.status.state = State.EJECTED if ejected else State.DETACHED
+        state = State.EJECTED if ejected else State.DETACHED
         self._latched = wait_s is None
         self._retry_at_s = time.monotonic() + (wait_s or 0.0)
         after = "latched: `temper safe-mode on` and `off` re-engage" if self._latched else f"again in {wait_s:g} s"
-        self.status.reason = f"{what}; {after}"
+        reason = f"{what}; {after}"
+        self._settle(state, reason)
+        losses = tuple(self._breaker.losses)
+        self._kept.save(Losses(losses=losses, latched=self._latched, state=state, reason=reason))
         event("lost", reason=what, ejected=ejected, latched=self._latched)
 
 

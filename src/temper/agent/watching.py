@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from temper.settings.workloads import WorkloadRule
 
 FILE_MASK = Mask.CLOSE_WRITE | Mask.MOVED_TO | Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM
 CGROUP_MASK = Mask.CREATE | Mask.DELETE | Mask.ONLYDIR
+FOLLOW_PACE_S = 0.1
 
 
 class Directories:
@@ -30,15 +32,56 @@ class Directories:
         """Is this event's watch one of these?"""
         return watch is not None and watch.path in self._watches
 
-    def follow(self, wanted: Collection[Path]) -> None:
-        """Watch these, and count only these."""
+    def forget(self, watch: Watch | None) -> None:
+        """The kernel dropped this one, for its directory is gone; one of the same name is another."""
+        if watch is not None and self._watches.get(watch.path) is watch:
+            del self._watches[watch.path]
+
+    def follow(self, wanted: Collection[Path]) -> bool:
+        """Watch these, and count only these. Were there new ones?"""
         for gone in self._watches.keys() - set(wanted):
             del self._watches[gone]
-        for path in set(wanted) - self._watches.keys():
+        new = set(wanted) - self._watches.keys()
+        for path in new:
             try:
                 self._watches[path] = self._inotify.add_watch(path, self._mask)
             except OSError as error:  # it vanished, or the user's inotify limit is reached: the resync covers both
                 event("inotify_refused", path=str(path), reason=error.strerror)
+        return not new.isdisjoint(self._watches)
+
+
+class Following:
+    """Keeps the directories watched that matter. Which do may take a walk of the tree: now, the next after a pause.
+
+    wanted() gives them, or raises Refused where there is no cgroup tree just now; on_new() is called when new ones are
+    watched, for what came into them before is told by nobody.
+    """
+
+    def __init__(
+        self, directories: Directories, wanted: Callable[[], Collection[Path]], on_new: Callable[[], None]
+    ) -> None:
+        self.directories = directories
+        self._wanted = wanted
+        self._on_new = on_new
+        self._due = asyncio.Event()
+
+    def soon(self) -> None:
+        """Something happened that may change which directories matter."""
+        self._due.set()
+
+    def now(self) -> None:
+        """Look."""
+        self._due.clear()
+        with contextlib.suppress(Refused):  # the resync looks again
+            if self.directories.follow(self._wanted()):
+                self._on_new()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._due.wait()
+            self.now()
+            await asyncio.sleep(FOLLOW_PACE_S)
 
 
 class Watcher:
@@ -66,38 +109,42 @@ class Watcher:
         with Inotify() as inotify:
             inotify.add_watch(self._workloads.absolute().parent, FILE_MASK)
             inotify.add_watch(self._run_dir.root, FILE_MASK)
-            directories = Directories(inotify, CGROUP_MASK)
-            self._follow(directories)
+            following = Following(Directories(inotify, CGROUP_MASK), self._wanted, self._on_change)
+            following.now()
             # A change between the first plan and these watches would otherwise go unseen.
             self._on_change()
-            async for seen in inotify:
-                self._tell(seen, directories)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(following.run(), name="follow directories")
+                async for seen in inotify:
+                    self._tell(seen, following)
 
-    def _tell(self, seen: Event, directories: Directories) -> None:
+    def _tell(self, seen: Event, following: Following) -> None:
         if seen.mask & Mask.Q_OVERFLOW:
             event("inotify_overflow")
+            following.soon()
             self._on_change()
             self._on_switch()
+        elif seen.mask & Mask.IGNORED:
+            following.directories.forget(seen.watch)
+            following.soon()
         elif seen.path == self._run_dir.switch:
             self._on_switch()
-        elif seen.path == self._workloads.absolute() or directories.has(seen.watch):
+        elif seen.path == self._workloads.absolute() or following.directories.has(seen.watch):
+            following.soon()
             self._on_change()
-            self._follow(directories)
 
-    def _follow(self, directories: Directories) -> None:
+    def _wanted(self) -> set[Path]:
         """Each directory in which a rule's next component may appear."""
-        with contextlib.suppress(Refused):  # no cgroup tree just now: the resync looks again
-            directories.follow(directories_of(self._rules(), Cgroups(self._cgroup_root)))
+        return directories_of(self._rules(), Cgroups(self._cgroup_root))
 
 
 def directories_of(rules: Sequence[WorkloadRule], cgroups: Cgroups) -> set[Path]:
     """The directories whose children decide what the rules match: a glob's prefixes, or everything."""
     found = {cgroups.root}
-    for rule in rules:
-        parts = rule.cgroup.split("/") if rule.cgroup is not None else ["**"]
-        if "**" in parts:
-            found |= {cgroups.root / below.path for below in cgroups.match("**")}
-            continue
+    globs = [rule.cgroup.split("/") if rule.cgroup is not None else ["**"] for rule in rules]
+    if any("**" in parts for parts in globs):
+        return found | {cgroups.root / below.path for below in cgroups.match("**")}
+    for parts in globs:
         for length in range(1, len(parts)):
             found |= {cgroups.root / match.path for match in cgroups.match("/".join(parts[:length]))}
     return found

@@ -9,7 +9,7 @@ import click
 
 from temper.errors import NotPermitted
 from temper.node.run_dir import RunDir
-from temper.settings.defaults import DEADMAN_MS
+from temper.settings.defaults import DEADMAN_MS, LEAST_DEADMAN_MS, MOST_DEADMAN_MS
 
 
 @click.command()
@@ -18,7 +18,7 @@ from temper.settings.defaults import DEADMAN_MS
     "--deadman-ms",
     default=DEADMAN_MS,
     show_default=True,
-    type=click.IntRange(1_000, 60_000),
+    type=click.IntRange(LEAST_DEADMAN_MS, MOST_DEADMAN_MS),
     help="Without a heartbeat for this long the scheduler leaves by itself.",
 )
 @click.option(

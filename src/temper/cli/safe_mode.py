@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def _on(run_dir: RunDir, reason: str) -> dict[str, Any]:
         unwritten = error.strerror or str(error)
         for agent in AGENTS:
             _kill(agent)
-    if not _stock_within(AGENT_S):
+    # An attach under way is no scheduler yet, but will be: the agent must have heard.
+    if not _within(AGENT_S, lambda: sched_ext.read_state().left and _heeded(run_dir)):
         means = "engine killed"
         _kill("engine")
     if not _stock_within(KILL_S):
@@ -129,9 +131,23 @@ def _off(run_dir: RunDir) -> dict[str, Any]:
     return {"by": "switch removed" if run_dir.agent_alive() else "switch removed; no agent runs"}
 
 
+def _heeded(run_dir: RunDir) -> bool:
+    """Does the agent say that it stands down? Without one there is nobody to attach anything."""
+    if not run_dir.agent_alive():
+        return True
+    try:
+        return bool(json.loads(run_dir.status.read_bytes())["state"] == State.SAFE_MODE)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _stock_within(seconds: float) -> bool:
+    return _within(seconds, lambda: sched_ext.read_state().left)
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
-    while not sched_ext.read_state().left:
+    while not holds():
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_S)

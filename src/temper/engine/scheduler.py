@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ ENQ_LAST = 1 << 1  # in every kernel with sched_ext
 OPTIONAL_FLAGS = {"SCX_OPS_ENQ_MIGRATION_DISABLED": 1 << 4, "SCX_OPS_HAS_CGROUP_WEIGHT": 1 << 16}
 # Operations that older kernels don't call: cpu.max since 6.17, cpu.idle since 6.19. There every beat looks at them.
 OPTIONAL_MEMBERS = frozenset({"cgroup_set_bandwidth", "cgroup_set_idle"})
+
+# What a load may fail of now and not a moment later: no memory, a signal, a lock that somebody has.
+PASSING = {errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EBUSY}
 
 REJECTIONS = {
     "TEMPER_COMMIT_SLOT_BUSY": "slot {} is in force",
@@ -126,6 +130,8 @@ class Scheduler:
     def _load(self) -> None:
         with libbpf.captured_log() as log:
             result = self._library.bpf_object__load(self._object)
+        if -result in PASSING:
+            raise OSError(-result, f"the kernel did not load the scheduler: {os.strerror(-result)}")
         if result < 0:
             preflight.require(preflight.kernel_type_checks())
             raise Refused(

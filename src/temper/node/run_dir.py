@@ -1,4 +1,4 @@
-"""/run/temper: the agent's lock, its published status, and the local safe-mode switch.
+"""/run/temper: the agent's lock, its published status, what it lost, and the local safe-mode switch.
 
 The switch is a file, so it works without an API server and without the agent: it holds the reason, and while
 it exists nothing is attached. The lock says whether an agent lives; the kernel drops it with the process.
@@ -24,6 +24,7 @@ class RunDir:
         self.root = root
         self.switch = root / "safe-mode"
         self.status = root / "status.json"
+        self.losses = root / "losses.json"
         self._lock_path = root / "lock"
 
     def make(self) -> None:

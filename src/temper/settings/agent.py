@@ -29,7 +29,9 @@ from temper.plan.tiers import (
 from temper.plan.units import format_millicpu
 from temper.settings.defaults import (
     DEADMAN_MS,
+    LEAST_DEADMAN_MS,
     LONGEST_WAIT_MS,
+    MOST_DEADMAN_MS,
     MOST_EJECTIONS,
     MOST_LOSSES,
     QUIET_MS,
@@ -201,7 +203,11 @@ class Safety(Section, frozen=True):
 
     deadman_ms: Annotated[
         int,
-        restart("Without a heartbeat of the agent for this long the scheduler leaves by itself.", ge=2_000, le=120_000),
+        restart(
+            "Without a heartbeat of the agent for this long the scheduler leaves by itself.",
+            ge=LEAST_DEADMAN_MS,
+            le=MOST_DEADMAN_MS,
+        ),
     ] = DEADMAN_MS
     max_losses: Annotated[
         int,

@@ -6,7 +6,7 @@ Apart from the settings' tree, because `temper run` attaches before it would hav
 from __future__ import annotations
 
 # Without a heartbeat for this long the scheduler leaves by itself. Beats come every second.
-DEADMAN_MS = 10_000
+DEADMAN_MS, LEAST_DEADMAN_MS, MOST_DEADMAN_MS = 10_000, 2_000, 120_000
 
 # Changes come in bursts (an editor's rename, a pod's containers): wait until it is quiet, but not for ever.
 QUIET_MS = 10

@@ -114,6 +114,11 @@ class Kernel:
     def disable(self):
         (self.root / "state").write_text("disabled\n")
 
+    def link_closed(self):
+        """Ours goes with its engine, another stays."""
+        if (self.root / "root/ops").exists() and (self.root / "root/ops").read_text().startswith("temper"):
+            self.disable()
+
     def request_stock(self):
         self.sysrqs += 1
         if self.heeds:
@@ -191,7 +196,7 @@ class FakeEngine:
         if not self.unkillable:
             self._exit = -9
         if not self.clings:
-            self._kernel.disable()
+            self._kernel.link_closed()
         self.close()
 
     def close(self):

@@ -317,6 +317,29 @@ class TestSafeMode:
         await running.be(State.SAFE_MODE)
         assert engines.made[0].poll() is not None
 
+    async def test_it_calls_an_attach_off(self, start, engines):
+        """At once, and also when it goes off again before anybody would have looked."""
+        engines.answers[Attach] = None
+        running = start()
+        await running.until(lambda: engines.made and engines.made[0].heard)
+        assert running.status.state == State.STARTING
+        running.source.switch = "node annotation x=true"
+        await running.until(lambda: engines.made[0].poll() is not None)
+        assert running.status.state == State.SAFE_MODE
+        engines.answers.pop(Attach)
+        running.source.switches(None)
+        await running.be(State.ENFORCING)
+
+    async def test_a_long_attach_is_told_of(self, start, engines):
+        engines.answers[Attach] = None
+        running = start()
+        await running.until(lambda: engines.made and engines.made[0].heard)
+        before = running.run_dir.status.stat().st_mtime_ns if running.run_dir.status.exists() else 0
+        await running.until(
+            lambda: running.run_dir.status.exists() and running.run_dir.status.stat().st_mtime_ns > before
+        )
+        assert published(running)["state"] == "starting"
+
     async def test_stopped_in_safe_mode_it_is_detached(self, start):
         running = start(sources(switch="node annotation x=true"))
         await running.be(State.SAFE_MODE)

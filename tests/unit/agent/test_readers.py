@@ -69,3 +69,26 @@ async def test_a_server_that_is_away_is_no_answer():
     with pytest.raises(OSError, match="away"):
         await who.access("good")
     assert who._nr_waiting == 0
+
+
+async def test_a_server_in_trouble_is_asked_ever_less(monkeypatch):
+    """Whoever asks waits, not the API server."""
+    slept, clock = [], [100.0]
+
+    async def sleep(seconds):
+        slept.append(max(0.0, seconds))
+        clock[0] += slept[-1]
+
+    async def review(_):
+        if len(slept) < 6:
+            raise OSError("away")
+        return Access.ALLOWED
+
+    monkeypatch.setattr(readers.asyncio, "sleep", sleep)
+    who = Readers(review, clock_s=lambda: clock[0])
+    for _ in range(5):
+        with pytest.raises(OSError, match="away"):
+            await who.access("good")
+    assert await who.access("good") is Access.ALLOWED
+    assert slept[0] == 0.0
+    assert sum(slept) >= 0.5 * 0.1 * (1 + 2 + 4 + 8 + 16)

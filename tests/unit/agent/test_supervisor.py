@@ -5,9 +5,10 @@ import time
 import msgspec
 import pytest
 
-from temper.agent import engine_client
+from temper.agent import engine_client, kept_losses
 from temper.agent import supervisor as module
 from temper.agent.breaker import Breaker
+from temper.agent.kept_losses import KeptLosses
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.agent.supervisor import Supervisor
@@ -44,8 +45,9 @@ def short(monkeypatch):
 
 
 @pytest.fixture
-def supervisor(kernel, engines, events):
-    made = Supervisor(Status(), Breaker(), deadman_ms=5000, on_news=lambda: None, sched_ext_root=kernel.root)
+def supervisor(kernel, engines, events, tmp_path):
+    kept = KeptLosses(tmp_path / "losses.json")
+    made = Supervisor(Status(), Breaker(), kept, deadman_ms=5000, on_news=lambda: None, sched_ext_root=kernel.root)
     made.logged = events
     return made
 
@@ -135,6 +137,80 @@ class TestAttach:
         await supervisor.stand_down("03:12")
         assert supervisor.wants_engine
 
+    async def test_who_is_in_the_way_is_waited_for(self, supervisor, engines, kernel):
+        greeting, engines.greeting = engines.greeting, Refusal('scheduler "other" is enabled', "stop it first")
+        kernel.enable("other")
+        await supervisor.attach(PLAN)
+        assert said(supervisor) == (
+            State.DETACHED,
+            'scheduler "other" is enabled (stop it first); attaching when it is gone',
+        )
+        assert not supervisor.resigned
+        assert not supervisor.wants_engine
+        kernel.disable()
+        assert supervisor.wants_engine
+        engines.greeting = greeting
+        await supervisor.attach(PLAN)
+        assert said(supervisor) == (State.ENFORCING, "")
+        assert supervisor.refused is None
+
+
+class TestKept:
+    """What another agent finds, started after this one."""
+
+    @pytest.fixture
+    async def latched(self, supervisor, engines):
+        for _ in range(2):
+            await supervisor.attach(PLAN)
+            await lose(supervisor, engines.made[-1], kind=1026)
+        assert supervisor.resigned
+        return supervisor
+
+    @pytest.fixture
+    def next_one(self, supervisor, kernel):
+        def make():
+            root = kernel.root
+            return Supervisor(
+                Status(), Breaker(), supervisor._kept, deadman_ms=5000, on_news=lambda: None, sched_ext_root=root
+            )
+
+        return make
+
+    async def test_latched_it_stays(self, latched, next_one):
+        await latched.leave("agent stopped")
+        later = next_one()
+        assert later.resigned
+        assert said(later)[0] == State.EJECTED
+        assert "latched" in said(later)[1]
+        await later.stand_down("03:12")
+        assert later.wants_engine
+        assert not next_one().resigned
+
+    async def test_losses_go_on_counting(self, attached, next_one, engines):
+        supervisor, engine = attached
+        await lose(supervisor, engine, kind=1026)
+        later = next_one()
+        assert later.wants_engine
+        await later.attach(PLAN)
+        await lose(later, engines.made[-1], kind=1026)
+        assert later.resigned
+
+    async def test_another_version_begins_anew(self, latched, next_one, monkeypatch):
+        monkeypatch.setattr(kept_losses, "__version__", "another")
+        assert not next_one().resigned
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"losses": 1}', "\udcff"])
+    async def test_a_file_that_is_none_counts_for_nothing(self, supervisor, next_one, text):
+        supervisor._kept._file.write_text(text, errors="surrogateescape")
+        assert not next_one().resigned
+
+    async def test_where_nothing_can_be_kept_it_is_said(self, attached, tmp_path):
+        supervisor, engine = attached
+        (tmp_path / "losses.json").mkdir()
+        await lose(supervisor, engine)
+        assert "losses_not_kept" in logged(supervisor)
+        assert supervisor.status.nr_losses == 1
+
 
 class TestLoss:
     async def test_a_dead_engine_is_detached_and_tried_again_later(self, attached, monkeypatch):
@@ -156,7 +232,8 @@ class TestLoss:
         engine.send_signal(9)
         await event_loop_turn(lambda: supervisor._client.gone)
         await supervisor.check()
-        assert said(supervisor) == (State.DETACHED, "the engine is gone; again in 0.2 s")
+        assert said(supervisor)[0] == State.DETACHED
+        assert said(supervisor)[1].endswith("; again in 0.2 s")
 
     @pytest.mark.parametrize("request_", [Beat, ReadStats, Commit])
     async def test_a_silent_engine_is_killed(self, attached, kernel, request_):
@@ -380,4 +457,10 @@ class TestStuck:
         assert kernel.sysrqs >= 1
         kernel.disable()
         await supervisor.check()
+        # It counts and waits like any other.
+        assert said(supervisor)[0] == State.DETACHED
+        assert said(supervisor)[1].endswith("; again in 0.2 s")
+        assert supervisor.status.nr_losses == 1
+        assert not supervisor.wants_engine
+        supervisor._retry_at_s = 0.0
         assert supervisor.wants_engine
