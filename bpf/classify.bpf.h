@@ -3,29 +3,29 @@
 #ifndef TEMPER_CLASSIFY_BPF_H
 #define TEMPER_CLASSIFY_BPF_H
 
-/* The id of a cgroup's ancestor, `up` levels above it: itself at 0, 0 above the root. */
-static __always_inline u64 ancestor_id(const struct cgroup *cgroup, u32 up)
+/* The id of a cgroup's ancestor at a level: the root at 0, itself at its own, 0 below that. */
+static __always_inline u64 ancestor_id(const struct cgroup *cgroup, s32 level)
 {
-	int level = BPF_CORE_READ(cgroup, level) - (int)up;
 	u64 offset = bpf_core_field_offset(struct cgroup, ancestors);
 	struct cgroup *ancestor = NULL;
 
-	if (level < 0)
+	if (level < 0 || level > BPF_CORE_READ(cgroup, level))
 		return 0;
 	bpf_probe_read_kernel(&ancestor, sizeof(ancestor), (void *)cgroup + offset + 8 * level);
 	return ancestor ? BPF_CORE_READ(ancestor, kn, id) : 0;
 }
 
 /*
- * Where a task of this cgroup belongs, by its ancestors, its own cgroup first: the nearest mapped one's layer, which is
- * returned (the default layer when none is mapped), the nearest one's share, and every bucket (quota.bpf.h).
+ * Where a task of this cgroup belongs, by its ancestors: the nearest mapped one's layer, which is returned (the default
+ * layer when none is mapped), the nearest one's share, and every bucket (quota.bpf.h). The root first: what is
+ * too deep or too much for us is then of whoever made it, and what holds above him holds for him.
  */
 static __always_inline u32 resolve(u32 slot, struct task_ctx *tctx, u32 *share)
 {
 	struct temper_config *config = config_of(slot);
 	const struct cgroup *cgroup = (const void *)tctx->cgroup_at;
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
-	u32 layer = TEMPER_MAX_LAYERS, nr_mapped = 0, periods, i;
+	u32 layer = TEMPER_MAX_LAYERS, nr_above = 0, periods, i;
 
 	tctx->nr_chain = 0;
 	bpf_for(i, 0, MAX_DEPTH) {
@@ -34,31 +34,29 @@ static __always_inline u32 resolve(u32 slot, struct task_ctx *tctx, u32 *share)
 
 		if (!id)
 			break;
-		if (!*share) {
-			found = bpf_map_lookup_elem(&share_of, &id);
-			if (found)
-				*share = *found;
-		}
-		found = bpf_map_lookup_elem(&quota_of, &id);
-		if (found && tctx->nr_chain < MAX_CHAIN)
-			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *found;
-		if (layer < TEMPER_MAX_LAYERS || !cgroups)
-			continue;
-		found = bpf_map_lookup_elem(cgroups, &id);
+		found = bpf_map_lookup_elem(&share_of, &id);
+		if (found)
+			*share = *found;
+		found = cgroups ? bpf_map_lookup_elem(cgroups, &id) : NULL;
 		if (found) {
 			layer = *found % TEMPER_MAX_LAYERS;
-			nr_mapped = tctx->nr_chain;
+			nr_above = tctx->nr_chain;
 		}
+		found = bpf_map_lookup_elem(&quota_of, &id);
+		if (found && tctx->nr_chain < MAX_CHAIN - 1) /* the last place is the ceiling's */
+			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *found;
 	}
-	if (layer == TEMPER_MAX_LAYERS)
+	if (layer == TEMPER_MAX_LAYERS) {
 		layer = config->default_layer;
+		nr_above = MAX_CHAIN;
+	}
 	/* What is mapped, and what is in it, may save as its tier does; what is above, several tiers' own, may not. */
 	periods = layer_of(config, layer)->smooth_periods;
 	bpf_for(i, 0, MAX_CHAIN) {
 		struct temper_quota *q = &quotas[tctx->chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS];
 
-		if (i >= nr_mapped)
-			break;
+		if (i < nr_above || i >= tctx->nr_chain)
+			continue;
 		if (q->smooth_periods != periods)
 			q->smooth_periods = periods;
 	}

@@ -59,6 +59,7 @@ enum bpf_map_kinds {
 
 enum {
 	BPF_F_NO_PREALLOC = 1,
+	BPF_NOEXIST = 1,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 	CLOCK_MONOTONIC = 1,
 	BPF_CGROUP_ITER_DESCENDANTS_PRE = 2,
@@ -143,6 +144,7 @@ struct task_struct {
 	int tgid;
 	int nr_cpus_allowed;
 	unsigned short migration_disabled;
+	int rcu_read_lock_nesting;
 	const cpumask_t *cpus_ptr;
 	struct css_set *cgroups;
 	struct sched_entity se;
@@ -215,6 +217,7 @@ enum scx_enq_flags {
 	SCX_ENQ_WAKEUP = 1,
 	SCX_ENQ_CPU_SELECTED = 2,
 	SCX_ENQ_PREEMPT = 3,
+	SCX_ENQ_HEAD = 4,
 	SCX_ENQ_LAST = 5,
 };
 
@@ -240,6 +243,7 @@ enum scx_dsq_iter_flags {
 #define DSQ_ITER_REV scx_enum(scx_dsq_iter_flags, SCX_DSQ_ITER_REV)
 #define DSQ_LOCAL scx_enum(scx_dsq_id_flags, SCX_DSQ_LOCAL)
 #define ENQ_WAKEUP scx_enum(scx_enq_flags, SCX_ENQ_WAKEUP)
+#define ENQ_HEAD scx_enum(scx_enq_flags, SCX_ENQ_HEAD)
 #define ENQ_PREEMPT scx_enum(scx_enq_flags, SCX_ENQ_PREEMPT)
 #define ENQ_LAST scx_enum(scx_enq_flags, SCX_ENQ_LAST)
 #define KICK_IDLE scx_enum(scx_kick_flags, SCX_KICK_IDLE)

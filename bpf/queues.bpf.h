@@ -81,15 +81,20 @@ static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx
 	dsq_insert_vtime(p, DSQ_LAYER(class, llc), queue_slice(slot, tctx), place_vtime(p, tctx, llc), 0);
 }
 
-/* A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. */
+/*
+ * A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. Who is queued anew
+ * for a change of its affinity or policy comes last each time, but not for longer than a queue takes to be turned over.
+ */
 static __always_inline void enqueue_guest(struct task_struct *p, struct task_ctx *tctx, s32 cpu, u64 now)
 {
+	u64 enq_flags = tctx && elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
+
 	if (tctx) {
 		tctx->guest = true;
 		count(tctx->layer, nr_guest_runs);
 	}
 	cpu_ctx(cpu)->guest_hint_ns = now;
-	dsq_insert(p, DSQ_GUEST(cpu), SHORT_SLICE_NS, 0);
+	dsq_insert(p, DSQ_GUEST(cpu), SHORT_SLICE_NS, enq_flags);
 	scx_bpf_kick_cpu(cpu, KICK_IDLE);
 }
 

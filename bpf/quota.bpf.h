@@ -16,7 +16,7 @@
  * the watchdog sees it run. Neither gets as far as its next instruction.
  *
  * Known limit: the border to user space is told to no operation, so a task may be parked inside the kernel, and what it
- * holds there it keeps until its bucket has time again.
+ * holds there it keeps until its bucket has time again. Not so in an RCU read section, for which all would wait.
  */
 #ifndef TEMPER_QUOTA_BPF_H
 #define TEMPER_QUOTA_BPF_H
@@ -83,7 +83,12 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 		return;
 	index = taken;
 	bucket_init(&quotas[index % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now);
-	bpf_map_update_elem(&quota_of, &cgroup_id, &index, 0);
+	if (bpf_map_update_elem(&quota_of, &cgroup_id, &index, BPF_NOEXIST)) {
+		/* Another writer of the same file was faster, or there is no memory: the bucket is free again. */
+		quotas[index % TEMPER_MAX_QUOTAS].quota_ns = 0;
+		quotas[index % TEMPER_MAX_QUOTAS].cgroup_id = 0;
+		return;
+	}
 	__sync_fetch_and_add(&cgroup_generation, 1);
 }
 
@@ -120,23 +125,34 @@ static __always_inline bool is_killed(const struct task_struct *p)
 
 /*
  * Has somebody asked it to stop, to freeze or to die? Signals that it may handle don't count: sent again and again, they
- * would lift the limit. (One whose default is to end it brings SIGKILL along.)
+ * would lift the limit. (One whose default is to end it brings SIGKILL along.) Nor does a stop of the whole process, but
+ * for its main thread, whom the kernel tells first: who keeps that one from hearing would lift the others' limit.
  */
 static __always_inline bool is_called(const struct task_struct *p)
 {
-	u64 pending = p->pending.signal.sig[0] | p->signal->shared_pending.signal.sig[0];
+	u64 pending = p->pending.signal.sig[0];
+
+	if (p->pid == p->tgid)
+		pending |= p->signal->shared_pending.signal.sig[0];
 
 	return (pending & SIGSTOP_BIT) || is_killed(p) || (p->jobctl & JOBCTL_PENDING);
+}
+
+/* Is it bound to its cpu, or in an RCU read section that the whole machine would wait for? */
+static __always_inline bool is_held_up(const struct task_struct *p)
+{
+	/* A BPF program does both to the task that it interrupts: of the current task's, one is ours. */
+	s32 ours = bpf_get_current_task_btf() == p;
+
+	if (bpf_core_field_exists(p->rcu_read_lock_nesting) && p->rcu_read_lock_nesting > ours)
+		return true;
+	return bpf_core_field_exists(p->migration_disabled) && p->migration_disabled > ours;
 }
 
 /* Tasks that have to go on: others wait for what they hold, or they are about to be gone. */
 static __always_inline bool can_park(const struct task_struct *p)
 {
-	if ((p->flags & (PF_KTHREAD | PF_EXITING)) || is_called(p))
-		return false;
-	if (is_our_own(p))
-		return false;
-	return !bpf_core_field_exists(p->migration_disabled) || p->migration_disabled <= 1;
+	return !(p->flags & (PF_KTHREAD | PF_EXITING)) && !is_called(p) && !is_our_own(p) && !is_held_up(p);
 }
 
 /* The empty bucket for which it has to wait, or -1. */

@@ -74,9 +74,8 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 	}
 	tctx->guest = false;
 	hint_class(class, llc, now);
-	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), queue_ctx(class, llc)->vtime))
+	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), place_vtime(p, tctx, llc)))
 		return;
-	tctx->llc = llc;
 	compete(p->scx.weight, tctx);
 	wake_idle(slot, layer);
 }

@@ -147,7 +147,7 @@ static __always_inline void set_idle(u64 cgroup_id, bool idle)
 {
 	struct share *share = find_share(cgroup_id);
 
-	if (!share)
+	if (!share || share->idle == idle)
 		return;
 	share->idle = idle;
 	__sync_fetch_and_add(&cgroup_generation, 1);

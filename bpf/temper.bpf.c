@@ -359,6 +359,8 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		if (layer->kind == TEMPER_GROUPED && !tctx->guest && owner_of(config, cpu) != tctx->layer)
 			s->nr_spills++;
 	}
+	/* A change of nice, policy or affinity took it for one that sleeps, and out of a park a guest comes uncounted. */
+	compete(p->scx.weight, tctx);
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
 	/* It may go as far as user space: the kick is heeded on the way there. */
@@ -408,6 +410,7 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	struct task_ctx *tctx = task_ctx(p);
 	u32 slot = active_slot();
+	u64 ran_ns = tctx ? p->se.sum_exec_runtime - tctx->run_base_ns : 0;
 
 	/* A new limit counts from here, not from the slice's end. What ran until now is charged as it was. */
 	if (tctx && (tctx->nr_chain || !is_classified(p, tctx, slot))) {
@@ -420,7 +423,7 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 		task_set_slice(p, 0);
 	if (!cctx->hurry || cctx->rank < cctx->hurry - 1)
 		return;
-	if (tctx && p->se.sum_exec_runtime - tctx->run_base_ns >= SHORT_SLICE_NS)
+	if (ran_ns >= SHORT_SLICE_NS)
 		task_set_slice(p, 0);
 }
 
@@ -485,7 +488,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_init, struct cgroup *cgrp, struct scx
 {
 	bool idle = bpf_core_field_exists(args->sched_idle) && args->sched_idle;
 
-	add_share(cgrp->kn->id, ancestor_id(cgrp, 1), args->weight, idle);
+	add_share(cgrp->kn->id, ancestor_id(cgrp, cgrp->level - 1), args->weight, idle);
 	if (bpf_core_field_exists(args->bw_quota_us))
 		set_quota(cgrp->kn->id, args->bw_period_us, args->bw_quota_us, args->bw_burst_us);
 	return 0;

@@ -15,8 +15,9 @@ from tests.kernel.harness.plans import plan
 GROUPS = 300
 QUOTA_US, PERIOD_US = 1_000, 1_000_000  # the least that the kernel takes: nearly always throttled
 SETTLING_S, WINDOW_S = 6.0, 8.0
-# 0.2 % of a core that executes 3.85 thousand million instructions a second, as docs/measuring.md counts them.
-MOST_INSTRUCTIONS = 7.7e6
+# Of a core that executes 3.85 thousand million a second: 0.2 %, and 0.6 % while all are throttled at once: every 40 ms
+# each parked task is looked at, for nothing tells that one was killed.
+MOST_INSTRUCTIONS = {"idle": 7.7e6, "throttled": 23e6}
 LINE = re.compile(r" (\d+\.\d{6}): hrtimer_expire_(entry|exit): hrtimer=(\S+)(.*)")
 
 
@@ -33,12 +34,12 @@ def timer_ns(lines):
 
 
 @pytest.mark.skipif(os.cpu_count() != 1, reason="for a guest of one cpu")
-@pytest.mark.parametrize("spinning", [False, True], ids=["idle", "throttled"])
-def test_three_hundred_limits(attached_scheduler, measured, spinning):
+@pytest.mark.parametrize("what", MOST_INSTRUCTIONS)
+def test_three_hundred_limits(attached_scheduler, measured, what):
     parent = cgroups.make("test-limits")
     attached_scheduler.commit(plan(("normal", "test-limits")))
     groups = [limit(f"test-limits/{number}", QUOTA_US, PERIOD_US) for number in range(GROUPS)]
-    if spinning:
+    if what == "throttled":
         for group in groups:
             load.Spinner(group)
         time.sleep(SETTLING_S)
@@ -47,9 +48,7 @@ def test_three_hundred_limits(attached_scheduler, measured, spinning):
         time.sleep(WINDOW_S)
     assert not any(map(any, overruns().values())), "events were lost"
     total_ns, calls = timer_ns((ROOT / "trace").read_text())
-    measured(
-        f"{GROUPS} finite cgroups, {'throttled' if spinning else 'idle'}: calls of the timer a second", calls / WINDOW_S
-    )
-    measured("... million instructions a second in it", total_ns / WINDOW_S / 1e6)
+    measured(f"{GROUPS} finite cgroups, {what}: calls of the timer a second", f"{calls / WINDOW_S:.0f}")
+    measured("... million instructions a second in it", f"{total_ns / WINDOW_S / 1e6:.2f}")
     assert calls > 0
-    assert total_ns / WINDOW_S < MOST_INSTRUCTIONS
+    assert total_ns / WINDOW_S < MOST_INSTRUCTIONS[what]
