@@ -8,8 +8,9 @@ with what makes it happen: a write, a read that sleeps, the wake-up, the schedul
 
 same-cpu: one cpu, nothing to choose. two-cpus: a guest of two, each process pinned to its own: the figure has both
 cpus' instructions, so also the interrupt that wakes the other cpu, and how it leaves and enters idle.
-two-cpus-free: the same, and the scheduler may put them where it likes. same-cpu-4-limits: on one cpu, and the pod's
-cgroup and three above it have a cpu.max that is never reached: more than a container of Kubernetes has above it.
+two-cpus-free: the same, and the scheduler may put them where it likes. same-cpu-4-deep: on one cpu, three levels below
+the pod's cgroup. same-cpu-4-limits: there too, and each of the four has a cpu.max that is never reached: as many as a
+container of Kubernetes has above it at most.
 
 The figure is the median of batches, which leaves out what happens rarely: the timer's tick, the agent's heartbeat. The
 mean is beside it. Nothing watches meanwhile and idle cpus are left alone (no idleburn): both would add instructions.
@@ -48,16 +49,18 @@ LEAST_SHARE = 0.9  # of the one cpu, for the pod; starting it is in the window
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """cpus: of the guest. limits: how many cgroups have a cpu.max, the processes' own and those above it."""
+    """cpus: of the guest. levels: of cgroups, the pod's the first; limited: each has a cpu.max."""
 
     cpus: int
     pinned: bool = False
-    limits: int = 0
+    levels: int = 1
+    limited: bool = False
 
 
 POINTS = {
     "same-cpu": Point(1),
-    "same-cpu-4-limits": Point(1, limits=4),
+    "same-cpu-4-deep": Point(1, levels=4),
+    "same-cpu-4-limits": Point(1, levels=4, limited=True),
     "two-cpus": Point(2, pinned=True),
     "two-cpus-free": Point(2),
 }
@@ -108,7 +111,7 @@ class SwitchCost(Scenario[Settings]):
         out = house.work / "pingpong.json"
         pinned = ["0", "1"] if POINTS[point].pinned else []
         argv = [str(house.bin / "pingpong"), str(self.settings.rounds), str(self.settings.batch), *pinned]
-        with limits(POINTS[point].limits) as cgroup, service.window((POD,)) as measured:
+        with grown(POINTS[point]) as cgroup, service.window((POD,)) as measured:
             process = stage.start(stage.ROOT / cgroup, argv, log=out)
             # Waiting with a limit would wake us all the time: the test bed's own limit ends a guest that hangs.
             if process.wait():
@@ -137,15 +140,16 @@ class SwitchCost(Scenario[Settings]):
 
 
 @contextmanager
-def limits(depth: int) -> Iterator[str]:
-    """The pod's cgroup, or one below it, of which `depth` have a limit inside the block; its path below pods/."""
+def grown(point: Point) -> Iterator[str]:
+    """The point's cgroups inside the block; the lowest one's path below pods/."""
     with ExitStack() as stack:
         path = POD
-        for level in range(depth):
+        for level in range(point.levels):
             if level:
                 stack.enter_context(stage.children(path, {"below": 100}))
                 path += "/below"
-            stack.enter_context(stage.limited(path, QUOTA_US, PERIOD_US))
+            if point.limited:
+                stack.enter_context(stage.limited(path, QUOTA_US, PERIOD_US))
         yield path
 
 
