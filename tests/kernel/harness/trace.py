@@ -12,7 +12,8 @@ from typing import NamedTuple
 from bench.guest.tracing import ROOT, overruns, recording
 from tests.kernel.harness.load import is_kernel_thread, is_realtime
 
-# sched_stat_runtime accounts at ticks and at switches.
+# sched_stat_runtime accounts at ticks and at switches; and since 7.0, where the timer of a cpu's ext_server fires on
+# another cpu, it is told there: then the switches say where the task is.
 RAN = re.compile(r"\[(\d+)\] .* sched_stat_runtime: comm=(.*) pid=(\d+) runtime=(\d+)")
 SWITCH = re.compile(r"\[(\d+)\] .* (\d+\.\d+): sched_switch: .* prev_pid=(\d+) .* next_pid=(\d+) ")
 
@@ -48,6 +49,7 @@ class Trace:
         self.spells = defaultdict(list)
         self._left_s = {}
         self._on = {}  # pid -> the cpu that runs it
+        self._current = {}  # cpu -> whom it runs
         self._since_s = {}  # cpu -> who runs there, since when
 
     def cpus_of(self, pid):
@@ -75,13 +77,16 @@ class Trace:
             if match := SWITCH.search(line):
                 first.setdefault(int(match[1]), int(match[3]))
         self._on = {pid: cpu for cpu, pid in first.items()}
+        self._current = first
         for line in lines:
             self._read(line)
 
     def _read(self, line):
         if match := RAN.search(line):
-            cpu, name, pid, nanoseconds = match.groups()
-            self.ran_ns[int(cpu)][Task(int(pid), name)] += int(nanoseconds)
+            cpu, name, pid, nanoseconds = int(match[1]), match[2], int(match[3]), int(match[4])
+            if self._current.get(cpu) != pid:
+                cpu = self._on.get(pid, cpu)
+            self.ran_ns[cpu][Task(pid, name)] += nanoseconds
         elif match := SWITCH.search(line):
             cpu, now, previous, following = int(match[1]), float(match[2]), int(match[3]), int(match[4])
             # Of one instant on two cpus, the line of where a task came to may stand before that of where it left.
@@ -91,6 +96,7 @@ class Trace:
             if following not in self._on:
                 self._back(following, now)
             self._on[following] = cpu
+            self._current[cpu] = following
             self.spells[previous].append(Spell(cpu, self._since_s.pop(cpu, (previous, self._started_s))[1], now))
             self._since_s[cpu] = following, now
 
@@ -107,9 +113,9 @@ class Trace:
 
 
 @contextmanager
-def tracing(event="sched_stat_runtime"):
-    """Trace one event of the scheduler's during the block: `with tracing() as trace: ...`."""
-    with recording(f"sched:{event}"):
+def tracing(*events):
+    """Trace the scheduler's events of these names during the block, or all we know: `with tracing() as trace: ...`."""
+    with recording(*(f"sched:{event}" for event in events or ("sched_stat_runtime", "sched_switch"))):
         trace = Trace()
         yield trace
         ended_s = time.monotonic()  # not after it: to stop takes as long as a busy machine lets this process wait

@@ -39,3 +39,20 @@ def test_nor_was_who_ran_from_the_beginning(trace):
     trace.read_all([switch(1, 1.5, 6, 7), switch(0, 1.5, 7, 9), switch(1, 1.6, 7, 6)])
     trace.end(1.7)
     assert trace.away_s[7] == pytest.approx(0.1)
+
+
+def ran(cpu, at_s, pid, nanoseconds):
+    """The other line."""
+    return f"  x-{pid}  [{cpu:03d}] d..2.  {at_s:.6f}: sched_stat_runtime: comm=x pid={pid} runtime={nanoseconds} [ns]"
+
+
+def test_what_ran_is_of_the_cpu_that_ran_it_whoever_tells(trace):
+    told_elsewhere, told_before_it_is_gone = ran(2, 1.2, 7, 1000), ran(0, 1.5, 7, 300)
+    began = [switch(2, 1.05, 4, 5), switch(0, 1.1, 9, 7), told_elsewhere]
+    moved = [switch(1, 1.5, 6, 7), told_before_it_is_gone, switch(0, 1.5, 7, 9)]
+    trace.read_all([*began, *moved, ran(1, 1.6, 7, 20), ran(3, 1.6, 8, 1)])
+    assert {cpu: {task.pid: ns for task, ns in tasks.items()} for cpu, tasks in trace.ran_ns.items()} == {
+        0: {7: 1300},
+        1: {7: 20},
+        3: {8: 1},
+    }
