@@ -232,8 +232,7 @@ class TestLoss:
         engine.send_signal(9)
         await event_loop_turn(lambda: supervisor._client.gone)
         await supervisor.check()
-        assert said(supervisor)[0] == State.DETACHED
-        assert said(supervisor)[1].endswith("; again in 0.2 s")
+        assert said(supervisor) == (State.DETACHED, "the engine is gone; again in 0.2 s")
 
     @pytest.mark.parametrize("request_", [Beat, ReadStats, Commit])
     async def test_a_silent_engine_is_killed(self, attached, kernel, request_):
