@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -36,34 +35,17 @@ class PodWatcher:
     async def run(self) -> None:
         """Until cancelled."""
         with Inotify() as inotify:
-            inotify.add_watch(self._run_dir.root, FILE_MASK)
             settings = self._watch_settings(inotify)
             following = Following(Directories(inotify, CGROUP_MASK), self._parents, self._on_change)
-            following.now()
-            self._on_change()  # what came before these watches
-            async with asyncio.TaskGroup() as group:
-                group.create_task(following.run(), name="follow directories")
-                async for seen in inotify:
-                    self._tell(seen, following, settings)
+            await following.hear(inotify, self._run_dir, self._on_switch, lambda seen: self._heed(seen, settings))
 
-    def _tell(self, seen: Event, following: Following, settings: Watch | None) -> None:
-        if seen.mask & Mask.Q_OVERFLOW:
-            event("inotify_overflow")
-            following.soon()
-            self._on_change()
-            self._on_switch()
-        elif seen.mask & Mask.IGNORED:
-            following.directories.forget(seen.watch)
-            following.soon()
-        elif seen.path == self._run_dir.switch:
-            self._on_switch()
-        elif settings is not None and seen.watch is settings:
-            # A file that was only made is empty, and so are its settings: whoever made it will close it.
-            if not seen.mask & Mask.CREATE or (seen.path is not None and seen.path.is_symlink()):
-                self._on_settings()
-        elif following.directories.has(seen.watch):
-            following.soon()
-            self._on_change()
+    def _heed(self, seen: Event, settings: Watch | None) -> bool:
+        """New settings say by themselves what they change."""
+        # A file that was only made is empty, and so are its settings: whoever made it will close it.
+        made = seen.mask & Mask.CREATE and not (seen.path is not None and seen.path.is_symlink())
+        if settings is not None and seen.watch is settings and not made:
+            self._on_settings()
+        return False
 
     def _watch_settings(self, inotify: Inotify) -> Watch | None:
         """The file's folder: the kubelet changes a mounted ConfigMap by turning a link beside it."""

@@ -50,19 +50,23 @@ class Directories:
         return not new.isdisjoint(self._watches)
 
 
+# Deals with an event of the caller's own watches. True: it is a change, like one in a directory that matters.
+Heed = Callable[[Event], bool]
+
+
 class Following:
     """Keeps the directories watched that matter. Which do may take a walk of the tree: now, the next after a pause.
 
-    wanted() gives them, or raises Refused where there is no cgroup tree just now; on_new() is called when new ones are
-    watched, for what came into them before is told by nobody.
+    wanted() gives them, or raises Refused where there is no cgroup tree just now; on_change() is called for what
+    happens in them, and when new ones are watched, for what came into them before is told by nobody.
     """
 
     def __init__(
-        self, directories: Directories, wanted: Callable[[], Collection[Path]], on_new: Callable[[], None]
+        self, directories: Directories, wanted: Callable[[], Collection[Path]], on_change: Callable[[], None]
     ) -> None:
-        self.directories = directories
+        self._directories = directories
         self._wanted = wanted
-        self._on_new = on_new
+        self._on_change = on_change
         self._due = asyncio.Event()
 
     def soon(self) -> None:
@@ -73,8 +77,8 @@ class Following:
         """Look."""
         self._due.clear()
         with contextlib.suppress(Refused):  # the resync looks again
-            if self.directories.follow(self._wanted()):
-                self._on_new()
+            if self._directories.follow(self._wanted()):
+                self._on_change()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -82,6 +86,29 @@ class Following:
             await self._due.wait()
             self.now()
             await asyncio.sleep(FOLLOW_PACE_S)
+
+    async def hear(self, inotify: Inotify, run_dir: RunDir, on_switch: Callable[[], None], heed: Heed) -> None:
+        """Tell of all that happens, until cancelled. The caller has made watches of its own; heed hears of them."""
+        inotify.add_watch(run_dir.root, FILE_MASK)
+        self.now()
+        self._on_change()  # what came between the first plan and these watches would otherwise go unseen
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.run(), name="follow directories")
+            async for seen in inotify:
+                if seen.mask & Mask.Q_OVERFLOW:
+                    event("inotify_overflow")
+                    on_switch()
+                elif seen.mask & Mask.IGNORED:
+                    self._directories.forget(seen.watch)
+                    self.soon()
+                    continue
+                elif seen.path == run_dir.switch:
+                    on_switch()
+                    continue
+                elif not (heed(seen) or self._directories.has(seen.watch)):
+                    continue
+                self.soon()
+                self._on_change()
 
 
 class Watcher:
@@ -108,30 +135,9 @@ class Watcher:
         """Until cancelled."""
         with Inotify() as inotify:
             inotify.add_watch(self._workloads.absolute().parent, FILE_MASK)
-            inotify.add_watch(self._run_dir.root, FILE_MASK)
             following = Following(Directories(inotify, CGROUP_MASK), self._wanted, self._on_change)
-            following.now()
-            # A change between the first plan and these watches would otherwise go unseen.
-            self._on_change()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(following.run(), name="follow directories")
-                async for seen in inotify:
-                    self._tell(seen, following)
-
-    def _tell(self, seen: Event, following: Following) -> None:
-        if seen.mask & Mask.Q_OVERFLOW:
-            event("inotify_overflow")
-            following.soon()
-            self._on_change()
-            self._on_switch()
-        elif seen.mask & Mask.IGNORED:
-            following.directories.forget(seen.watch)
-            following.soon()
-        elif seen.path == self._run_dir.switch:
-            self._on_switch()
-        elif seen.path == self._workloads.absolute() or following.directories.has(seen.watch):
-            following.soon()
-            self._on_change()
+            workloads = self._workloads.absolute()
+            await following.hear(inotify, self._run_dir, self._on_switch, lambda seen: seen.path == workloads)
 
     def _wanted(self) -> set[Path]:
         """Each directory in which a rule's next component may appear."""
