@@ -313,8 +313,9 @@ class Supervisor:
         after = "latched: `temper safe-mode on` and `off` re-engage" if self._latched else f"again in {wait_s:g} s"
         reason = f"{what}; {after}"
         self._settle(state, reason)
-        losses = tuple(self._breaker.losses)
-        self._kept.save(Losses(losses=losses, latched=self._latched, state=state, reason=reason))
+        if not restarts:
+            losses = tuple(self._breaker.losses)
+            self._kept.save(Losses(losses=losses, latched=self._latched, state=state, reason=reason))
         event("lost", reason=what, ejected=ejected, latched=self._latched)
 
 
