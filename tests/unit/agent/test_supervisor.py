@@ -286,6 +286,7 @@ class TestLoss:
             await lose(supervisor, engines.made[-1], kind=66, code=1 << 48)
             assert said(supervisor) == (State.DETACHED, "runnable task stall: task 7 for 30 s; again in 0.2 s")
         assert (supervisor.status.nr_losses, supervisor.status.nr_ejections) == (0, 0)
+        assert supervisor._kept.load() == kept_losses.Losses()
 
     async def test_an_end_that_is_an_answer_is_heard(self, attached, kernel):
         supervisor, engine = attached
