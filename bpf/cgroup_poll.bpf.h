@@ -44,15 +44,12 @@ static __always_inline void poll_cgroup(const struct cgroup *cgroup)
 	const struct task_group *group = cpu_controller(cgroup);
 	u64 cgroup_id = BPF_CORE_READ(cgroup, kn, id);
 	struct share *share = find_share(cgroup_id);
-	bool idle;
 
 	/* Without the controller a cgroup has no part of its own, and the kernel never told of it. */
 	if (!group || !share)
 		return;
 	poll_quota(cgroup_id, group);
-	idle = bpf_core_field_exists(group->idle) && BPF_CORE_READ(group, idle);
-	if (idle != share->idle)
-		set_idle(cgroup_id, idle);
+	set_idle(share, bpf_core_field_exists(group->idle) && BPF_CORE_READ(group, idle));
 }
 
 SEC("?syscall")

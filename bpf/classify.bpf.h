@@ -25,7 +25,7 @@ static __always_inline u32 resolve(u32 slot, struct task_ctx *tctx, u32 *share)
 	struct temper_config *config = config_of(slot);
 	const struct cgroup *cgroup = (const void *)tctx->cgroup_at;
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
-	u32 layer = TEMPER_MAX_LAYERS, nr_above = 0, periods, i;
+	u32 layer = TEMPER_MAX_LAYERS, nr_above = MAX_CHAIN, periods, i;
 
 	tctx->nr_chain = 0;
 	bpf_for(i, 0, MAX_DEPTH) {
@@ -46,10 +46,8 @@ static __always_inline u32 resolve(u32 slot, struct task_ctx *tctx, u32 *share)
 		if (found && tctx->nr_chain < MAX_CHAIN - 1) /* the last place is the ceiling's */
 			tctx->chain[tctx->nr_chain++ % MAX_CHAIN] = *found;
 	}
-	if (layer == TEMPER_MAX_LAYERS) {
+	if (layer == TEMPER_MAX_LAYERS)
 		layer = config->default_layer;
-		nr_above = MAX_CHAIN;
-	}
 	/* What is mapped, and what is in it, may save as its tier does; what is above, several tiers' own, may not. */
 	periods = layer_of(config, layer)->smooth_periods;
 	bpf_for(i, 0, MAX_CHAIN) {

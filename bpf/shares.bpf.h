@@ -143,10 +143,8 @@ static __always_inline void set_weight(u64 cgroup_id, u32 weight)
 		share->weight = weight;
 }
 
-static __always_inline void set_idle(u64 cgroup_id, bool idle)
+static __always_inline void set_idle(struct share *share, bool idle)
 {
-	struct share *share = find_share(cgroup_id);
-
 	if (!share || share->idle == idle)
 		return;
 	share->idle = idle;

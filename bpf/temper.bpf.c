@@ -507,7 +507,7 @@ void BPF_STRUCT_OPS(temper_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
 
 void BPF_STRUCT_OPS(temper_cgroup_set_idle, struct cgroup *cgrp, bool idle)
 {
-	set_idle(cgrp->kn->id, idle);
+	set_idle(find_share(cgrp->kn->id), idle);
 }
 
 void BPF_STRUCT_OPS(temper_cgroup_set_bandwidth, struct cgroup *cgrp, u64 period_us, u64 quota_us, u64 burst_us)
