@@ -149,9 +149,11 @@ def test_after_whatever_happens_the_kernel_says_what_the_annotations_say(node, w
 
 def test_repeated_losses_leave_stock_latched_with_the_reason(node):
     node.stop_agent()
-    node.cluster.run("annotate", "node", NODE, f"{SWITCH}-")
+    node.cluster.run("annotate", "--overwrite", "node", NODE, f"{SWITCH}=true")
     node.start_agent("safety.max_losses=2")
+    node.await_annotation(STATUS, "safe-mode")  # a person's word: what was lost earlier on this node doesn't count
     at = time.monotonic()
+    node.cluster.run("annotate", "node", NODE, f"{SWITCH}-")
     for _ in range(2):
         node.guest.await_state("enabled", since=at)
         at = time.monotonic()
