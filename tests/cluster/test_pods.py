@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from tests.cluster.harness.agent import NODE, STATUS, pod_path
+from tests.cluster.harness.agent import ACCOUNT, NODE, STATUS, pod_path
 
 IN_FORCE_S = 2.0  # from a pod's first watch event to its layer, on this slow machine
 
@@ -104,6 +104,23 @@ def test_lost_rights_change_nothing_but_the_status(enforcing):
     enforcing.until(lambda: enforcing.status()["api_trouble"].startswith("403"), "403 in the status")
     assert enforcing.status()["state"] == "enforcing"
     enforcing.join_rights()
+    enforcing.until(lambda: not enforcing.status()["api_trouble"], "the trouble is over", 90)
+
+
+def test_a_rotated_kubeconfig_is_read_again(enforcing):
+    """An account made anew is another one to the server: the token that the agent began with is nobody's any more."""
+    enforcing.cluster.run("delete", "serviceaccount", ACCOUNT.name, "--namespace", ACCOUNT.namespace)
+    enforcing.join_rights()
+    enforcing.cluster.kubeconfig_for(ACCOUNT, enforcing.guest.share / "agent.kubeconfig")
+    enforcing.cluster.api_server.kill()  # ends the watches, which the old token opened
+    enforcing.cluster.api_server.start()
+    enforcing.cluster.wait_ready()
+    at = time.monotonic()
+    enforcing.cluster.run("annotate", "node", NODE, "infera.io/safe-mode-requested=true")
+    enforcing.guest.await_state("disabled", since=at)
+    enforcing.await_annotation(STATUS, "safe-mode")
+    enforcing.cluster.run("annotate", "node", NODE, "infera.io/safe-mode-requested-")
+    enforcing.guest.await_state("enabled", since=at)
     enforcing.until(lambda: not enforcing.status()["api_trouble"], "the trouble is over", 90)
 
 

@@ -6,6 +6,9 @@ our trimmed resources. It lives behind this module and `kube.reflector`.
 
 from __future__ import annotations
 
+import socket
+import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import httpx2 as httpx
 import msgspec
 import yaml
 from lightkube.config.client_adapter import ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core import decoders
 from lightkube.core.exceptions import ApiError, ConfigError, LoadResourceError, NotReadyError
 from lightkube.core.generic_client import BasicRequest, GenericAsyncClient
@@ -23,9 +26,78 @@ from lightkube.types import PatchType
 from temper.errors import Finding, InvalidInput
 from temper.kube.resources import Node
 
+# What lightkube makes of a kubeconfig that can't be used.
+_UNREADABLE = (
+    ConfigError,
+    LoadResourceError,
+    yaml.YAMLError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+)
+
+REQUEST_TIMEOUT_S = 10.0
+# After a rotation the kubeconfig's certificates, authority or token are others: it is read again, but not more often.
+REREAD_S = 10.0
+# A connection whose other end is gone without a word (a crashed balancer, a cable) is dead after 20 s, not after the
+# minutes of a watch that hears nothing; what was sent and is not acknowledged, too.
+KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000),
+]
+
+
+def _http_client(config: SingleConfig, conn_parameters: ConnectionParams) -> httpx.AsyncClient:
+    """lightkube's, on connections of ours."""
+    arguments = conn_parameters.httpx_params(config)
+    transport = httpx.AsyncHTTPTransport(verify=arguments.pop("verify"), trust_env=False, socket_options=KEEPALIVE)
+    return httpx.AsyncClient(**arguments | {"transport": transport})
+
 
 class Client(GenericAsyncClient):
-    """lightkube's, but for an error whose body is no Status: a proxy's, say, without a type or with one that lies."""
+    """lightkube's, which reads its configuration again when the server no longer takes it, or is no longer taken.
+
+    And but for an error whose body is no Status: a proxy's, say, without a type or with one that lies.
+    """
+
+    AdapterClient = staticmethod(_http_client)
+
+    def __init__(self, parameters: ConnectionParams, read_config: Callable[[], SingleConfig]) -> None:
+        super().__init__(parameters, config=read_config())
+        self._parameters = parameters
+        self._read_config = read_config
+        self._read_at_s = time.monotonic()
+
+    async def send(self, req: httpx.Request, stream: bool = False) -> httpx.Response:
+        """The response, whatever its status. A configuration that is read anew is for the next request."""
+        try:
+            response: httpx.Response = await self._client.send(req, stream=stream)
+        except httpx.TransportError as error:
+            if _is_about_tls(error):
+                await self._read_again()
+            raise
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            await self._read_again()
+        return response
+
+    async def _read_again(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._read_at_s < REREAD_S:
+            return
+        self._read_at_s = now_s
+        try:
+            config = self._read_config()
+            before, self._client = self._client, _http_client(config, self._parameters)
+        except _UNREADABLE:
+            return  # half written, or gone: the server's answer is the trouble to tell of
+        self.config = config
+        await before.aclose()
 
     @staticmethod
     def raise_for_status(resp: httpx.Response) -> None:
@@ -40,9 +112,7 @@ class Client(GenericAsyncClient):
 # OSError: the token file is being replaced, the resolver is away. NotReadyError: a list without a version.
 TROUBLES = (httpx.HTTPError, ApiError, ConfigError, NotReadyError, msgspec.MsgspecError, TimeoutError, OSError)
 
-REQUEST_TIMEOUT_S = 10.0
 GONE = 410
-_UNUSABLE = (ConfigError, LoadResourceError, yaml.YAMLError)  # of a kubeconfig
 _SHOWN = 200  # characters of a server's message that a status repeats
 
 
@@ -52,14 +122,28 @@ def connect(kubeconfig: str) -> Client:
     kubeconfig: a file's path; empty means the service account of the pod that we run in. InvalidInput when it can't
     be used.
     """
+
+    def read_config() -> SingleConfig:
+        found = KubeConfig.from_file(Path(kubeconfig)) if kubeconfig else KubeConfig.from_service_account()
+        config = found.get()
+        if config is None:
+            raise ConfigError("it has no current context")
+        return config
+
     try:
-        config = KubeConfig.from_file(Path(kubeconfig)) if kubeconfig else KubeConfig.from_service_account()
         # trust_env off: no proxy variable and no kubeconfig of somebody's decides whom a privileged agent talks to.
-        return Client(ConnectionParams(timeout=httpx.Timeout(REQUEST_TIMEOUT_S), trust_env=False), config=config)
-    except (*_UNUSABLE, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        return Client(ConnectionParams(timeout=httpx.Timeout(REQUEST_TIMEOUT_S), trust_env=False), read_config)
+    except _UNREADABLE as error:
         place = f"kubernetes.kubeconfig: {kubeconfig}" if kubeconfig else "the service account"
         why = " ".join(str(error).split()) or type(error).__name__  # PyYAML's take several lines
         raise InvalidInput([Finding(place, f"can't be used: {why}")]) from error
+
+
+def _is_about_tls(error: BaseException | None) -> bool:
+    """Was it a certificate, theirs or ours? httpx keeps what it comes from as its cause."""
+    return error is not None and (
+        isinstance(error, ssl.SSLError) or _is_about_tls(error.__cause__ or error.__context__)
+    )
 
 
 def describe(error: BaseException) -> str:
@@ -90,7 +174,7 @@ async def watch(
     client: Client, request: BasicRequest, on_open: Callable[[], None] = lambda: None
 ) -> AsyncIterator[tuple[str, Any]]:
     """Events of one watch, as (type, object), until the server ends it. BOOKMARKs too. on_open: the watch stands."""
-    response = await client.send(client.build_adapter_request(request), stream=True)  # type: ignore[no-untyped-call]
+    response = await client.send(client.build_adapter_request(request), stream=True)
     try:
         if not response.is_success:
             await response.aread()  # the reason is in the body

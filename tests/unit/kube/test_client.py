@@ -1,5 +1,6 @@
 import json
 import re
+import socket
 
 import httpx2 as httpx
 import pytest
@@ -7,6 +8,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.models.meta_v1 import Status
 
 from temper.errors import InvalidInput
+from temper.kube import client as client_module
 from temper.kube.client import TROUBLES, annotate_node, connect, describe, is_gone, retry_after_s
 from temper.kube.resources import Node
 
@@ -65,6 +67,78 @@ async def test_annotations_are_merged_and_null_removes_one(api, client):
     assert (asked.method, asked.path) == ("PATCH", "/api/v1/nodes/n1")
     assert asked.headers["content-type"] == "application/merge-patch+json"
     assert json.loads(asked.body) == {"metadata": {"annotations": {"a/b": "1", "a/c": None}}}
+
+
+async def test_a_dead_connection_is_found_in_twenty_seconds(api, client):
+    api.streams(then="stand")
+    request = client.prepare_request("list", Node, watch=True)
+    response = await client.send(client.build_adapter_request(request), stream=True)
+    connection = response.extensions["network_stream"].get_extra_info("socket")
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle_s, every_s, probes = (
+        connection.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle_s + every_s * probes == 20
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+    await response.aclose()
+
+
+async def get_node(client):
+    return await client.request("get", Node, name="n1")
+
+
+class TestReadAgain:
+    """The kubeconfig, after a rotation."""
+
+    @pytest.fixture(autouse=True)
+    def at_once(self, monkeypatch):
+        monkeypatch.setattr(client_module, "REREAD_S", 0.0)
+
+    async def refused(self, api, client):
+        api.fails(401, "Unauthorized")
+        with pytest.raises(ApiError):
+            await get_node(client)
+
+    async def test_after_a_401_the_next_request_has_the_new_token(self, api, client, tmp_path):
+        config = tmp_path / "kubeconfig"
+        config.write_text(config.read_text().replace("secret", "rotated"))
+        await self.refused(api, client)
+        api.says("200 OK", {"metadata": {"name": "n1"}})
+        await get_node(client)
+        assert [asked.headers["authorization"] for asked in api.asked] == ["Bearer secret", "Bearer rotated"]
+
+    @pytest.mark.parametrize("text", ["", "{", None])
+    async def test_one_that_is_half_written_is_left_for_the_next_time(self, api, client, tmp_path, text):
+        config = tmp_path / "kubeconfig"
+        before = config.read_text()
+        config.unlink() if text is None else config.write_text(text)
+        await self.refused(api, client)
+        config.write_text(before.replace("secret", "rotated"))
+        await self.refused(api, client)
+        api.says("200 OK", {"metadata": {"name": "n1"}})
+        await get_node(client)
+        assert [asked.headers["authorization"] for asked in api.asked] == [*["Bearer secret"] * 2, "Bearer rotated"]
+
+    async def test_not_more_often_than_every_few_seconds(self, api, client, tmp_path, monkeypatch):
+        monkeypatch.setattr(client_module, "REREAD_S", 60.0)
+        config = tmp_path / "kubeconfig"
+        config.write_text(config.read_text().replace("secret", "rotated"))
+        await self.refused(api, client)
+        await self.refused(api, client)
+        assert {asked.headers["authorization"] for asked in api.asked} == {"Bearer secret"}
+
+    async def test_a_certificate_that_is_not_taken_is_a_reason_too(self, api, client, tmp_path):
+        config = tmp_path / "kubeconfig"
+        url, text = api.url, config.read_text()
+        config.write_text(text.replace(url, url.replace("http:", "https:")))
+        await self.refused(api, client)  # from now on TLS, which this server doesn't speak
+        config.write_text(text)
+        api.says("200 OK", {"metadata": {"name": "n1"}})
+        with pytest.raises(httpx.TransportError):
+            await get_node(client)
+        api.says("200 OK", {"metadata": {"name": "n1"}})
+        assert (await get_node(client)).metadata.name == "n1"
 
 
 @pytest.mark.parametrize(
