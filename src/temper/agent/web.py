@@ -11,6 +11,7 @@ import asyncio
 import functools
 import socket
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -153,18 +154,24 @@ def _guarded(path: str, answer: _Answer) -> _Answer:
 
 
 class Connection(H11Protocol):
-    """One client. Those over the limit are hung up on, as are those that stay too long or ask nothing."""
+    """One client. Those that stay too long or ask nothing are hung up on.
+
+    So is, with the limit reached, the oldest of whoever holds the most: a kubelet's probe gets in, however many another
+    address opens.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._timers: list[asyncio.TimerHandle] = []
+        self.since_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Counted by uvicorn itself."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-            return
+        self.since_s = self.loop.time()
+        open_ones = [each for each in self.connections if not each.transport.is_closing()]
+        if len(open_ones) > MOST_CONNECTIONS:
+            _most_crowding(open_ones).transport.abort()
         self._timers = [
             self.loop.call_later(FIRST_REQUEST_S, self._expect_request),
             self.loop.call_later(LONGEST_S, transport.abort),
@@ -179,6 +186,13 @@ class Connection(H11Protocol):
     def _expect_request(self) -> None:
         if not self.cycle:
             self.transport.abort()
+
+
+def _most_crowding(connections: list[Any]) -> Any:
+    held = Counter(each.client and each.client[0] for each in connections)
+    most = max(held.values())
+    crowding = [each for each in connections if held[each.client and each.client[0]] == most]
+    return min(crowding, key=lambda each: each.since_s)
 
 
 def listen(address: tuple[str, int]) -> socket.socket:

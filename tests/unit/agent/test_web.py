@@ -126,18 +126,26 @@ async def test_only_who_is_known_and_let_reads_the_document(node, headers, expec
 # ---- strangers ----
 
 
-async def test_connections_over_the_limit_are_hung_up_on(node, monkeypatch):
-    monkeypatch.setattr(web, "MOST_CONNECTIONS", 2)
+async def hangs_up(reader):
+    with contextlib.suppress(ConnectionResetError):
+        return await asyncio.wait_for(reader.read(), 1) == b""
+    return True
+
+
+async def test_over_the_limit_the_oldest_of_who_holds_the_most_is_hung_up_on(node, monkeypatch):
+    monkeypatch.setattr(web, "MOST_CONNECTIONS", 4)
     async with serving(web.Pages(node.facts)) as address:
-        idle = [await asyncio.open_connection(*address) for _ in range(2)]
-        await asyncio.sleep(0.01)
-        reader, writer = await asyncio.open_connection(*address)
-        with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 1) == b""
-        for _, each in (*idle, (reader, writer)):
-            each.close()
-        await asyncio.sleep(0.01)
-        assert (await get(address, "/healthz"))[0] == 200
+        opened = []
+        for local in ("127.0.0.3", "127.0.0.2", "127.0.0.2", "127.0.0.2"):
+            opened.append(await asyncio.open_connection(*address, local_addr=(local, 0)))
+            await asyncio.sleep(0.01)
+        assert (await get(address, "/healthz"))[0] == 200  # a third address gets in
+        assert await hangs_up(opened[1][0])
+        for reader, _ in (opened[0], *opened[2:]):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(), 0.05)
+        for _, writer in opened:
+            writer.close()
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost:"])
