@@ -96,11 +96,10 @@ static __always_inline void bucket_refill(struct temper_quota *q, u64 now_ns, u6
 		bucket_fill(q, now_ns, next_ns, overrun_ns);
 }
 
-/* A bucket that was nobody's, as the kernel has a new limit: one quota, and the first period begins now. */
+/* A bucket that had no limit, as the kernel has a new one: one quota, and the first period begins now. */
 static __always_inline void bucket_init(struct temper_quota *q, u64 period_ns, u64 quota_ns, u64 burst_ns, u64 now_ns)
 {
 	q->nr_periods = q->nr_throttled = q->throttled_ns = q->throttled_since_ns = 0;
-	q->smooth_periods = 0;
 	q->tokens_ns = quota_ns;
 	q->next_refill_ns = now_ns + period_ns;
 	q->period_ns = period_ns;

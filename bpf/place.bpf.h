@@ -4,7 +4,7 @@
 #define TEMPER_PLACE_BPF_H
 
 /* A cpu that p may run on and that no higher class keeps, or -1. */
-static __always_inline s32 unhogged_cpu(struct task_struct *p)
+static __noinline s32 unhogged_cpu(struct task_struct *p)
 {
 	struct bpf_cpumask *mask = only_mask(&unhogged);
 	s32 cpu;
@@ -16,8 +16,7 @@ static __always_inline s32 unhogged_cpu(struct task_struct *p)
 }
 
 /* May it run on a cpu that is in both of these? */
-static __always_inline bool may_run_in_both(struct task_struct *p, const struct cpumask *one,
-					    const struct cpumask *other)
+static __noinline bool may_run_in_both(struct task_struct *p, const struct cpumask *one, const struct cpumask *other)
 {
 	struct bpf_cpumask *both = only_mask(&scratch);
 
@@ -88,7 +87,7 @@ static __always_inline void expel_guests(s32 cpu)
  * An idle cpu of `mask` that p may use, of cache `llc` first; its idle bit is cleared, so the caller must use or
  * kick it. flags: PICK_IDLE_CORE for cpus whose whole core is idle.
  */
-static __always_inline s32 pick_idle(struct task_struct *p, const struct cpumask *mask, u32 llc, u64 flags)
+static __noinline s32 pick_idle(struct task_struct *p, const struct cpumask *mask, u32 llc, u64 flags)
 {
 	bool unrestricted = is_unrestricted(p);
 	struct bpf_cpumask *both;
@@ -126,7 +125,7 @@ static __always_inline s32 pick_idle_of(struct task_struct *p, u32 slot, u32 lay
 }
 
 /* From the layer's own cpus, then from all that it may use. */
-static __always_inline s32 pick_idle_of_layer(struct task_struct *p, u32 slot, u32 layer, u32 llc, u64 flags)
+static __noinline s32 pick_idle_of_layer(struct task_struct *p, u32 slot, u32 layer, u32 llc, u64 flags)
 {
 	s32 cpu = -1;
 
@@ -166,7 +165,7 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 }
 
 /* With hardware threads: it shares its core, and a whole core that it may use is idle. */
-static __always_inline bool has_better_core(struct task_struct *p, u32 slot, u32 layer, s32 cpu)
+static __noinline bool has_better_core(struct task_struct *p, u32 slot, u32 layer, s32 cpu)
 {
 	const struct cpumask *all, *idle;
 	bool found;
@@ -183,11 +182,9 @@ static __always_inline bool has_better_core(struct task_struct *p, u32 slot, u32
 }
 
 /* Any idle cpu that it may use. */
-static __always_inline s32 pick_idle_any(struct task_struct *p, u32 slot, u32 layer)
+static __always_inline s32 pick_idle_any(struct task_struct *p, u32 slot, u32 layer, s32 cpu)
 {
-	if (task_cannot_move(p))
-		return -1;
-	return pick_idle_of(p, slot, layer, MASK_ALL, llc_of(scx_bpf_task_cpu(p)), 0);
+	return task_cannot_move(p) ? -1 : pick_idle_of_layer(p, slot, layer, llc_of(cpu), 0);
 }
 
 /* One claim per cpu and PREEMPT_INTERVAL_NS: of several wakers that see the same victim, one takes it. */

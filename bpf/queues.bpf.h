@@ -30,18 +30,24 @@ static __always_inline u64 place_vtime(struct task_struct *p, struct task_ctx *t
 	return vtime;
 }
 
+/* The first of these caches, or `none`. */
+__noinline u32 first_llc(u64 llcs, u32 none)
+{
+	u32 i;
+
+	bpf_for(i, 0, nr_llcs)
+		if (llcs & (1ULL << (i % TEMPER_MAX_LLCS)))
+			return i % TEMPER_MAX_LLCS;
+	return none;
+}
+
 /* The cache at which a task of this layer queues: its own while the layer may run there. */
 static __always_inline u32 queue_llc(struct temper_config *config, u32 layer, s32 cpu)
 {
 	u64 llcs = config->llcs[layer % TEMPER_MAX_LAYERS];
-	u32 llc = llc_of(cpu), i;
+	u32 llc = llc_of(cpu);
 
-	if (nr_llcs == 1 || (llcs & (1ULL << llc)))
-		return llc;
-	bpf_for(i, 0, nr_llcs)
-		if (llcs & (1ULL << (i % TEMPER_MAX_LLCS)))
-			return i % TEMPER_MAX_LLCS;
-	return llc;
+	return nr_llcs == 1 || (llcs & (1ULL << llc)) ? llc : first_llc(llcs, llc);
 }
 
 static __always_inline void hint_class(u32 class, u32 llc, u64 now)
@@ -85,7 +91,7 @@ static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx
  * A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. Who is queued anew
  * for a change of its affinity or policy comes last each time, but not for longer than a queue takes to be turned over.
  */
-static __always_inline void enqueue_guest(struct task_struct *p, struct task_ctx *tctx, s32 cpu, u64 now)
+static __noinline void enqueue_guest(struct task_struct *p, struct task_ctx *tctx, s32 cpu, u64 now)
 {
 	u64 enq_flags = tctx && elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
 
@@ -142,13 +148,11 @@ static __always_inline bool serve_queue(u32 class, u32 llc, u64 now)
 }
 
 /* A task of this class that may run here: from this cache's queue, else from the nearest other one that has any. */
-static __always_inline bool serve_class(u32 class, u32 llc, u64 now)
+__noinline bool serve_some(u32 class, u32 llc, u64 now)
 {
 	u64 bits = *(volatile u64 *)&queued[class % MAX_CLASSES];
 	u32 i;
 
-	if (!bits)
-		return false;
 	if ((bits & (1ULL << (llc % TEMPER_MAX_LLCS))) && serve_queue(class, llc, now))
 		return true;
 	if (nr_llcs == 1)
@@ -162,8 +166,13 @@ static __always_inline bool serve_class(u32 class, u32 llc, u64 now)
 	return false;
 }
 
+static __always_inline bool serve_class(u32 class, u32 llc, u64 now)
+{
+	return *(volatile u64 *)&queued[class % MAX_CLASSES] && serve_some(class, llc, now);
+}
+
 /* How many of its tasks wait, at this cache or, when none does, at another one: what its turns go by. */
-static __always_inline s32 nr_waiting(u32 class, u32 llc)
+__noinline s32 nr_waiting(u32 class, u32 llc)
 {
 	u64 bits = *(volatile u64 *)&queued[class % MAX_CLASSES];
 	u32 i;

@@ -47,6 +47,12 @@ static __noinline s32 take_bucket(u64 cgroup_id)
 	return -1;
 }
 
+static __always_inline void free_bucket(struct temper_quota *q)
+{
+	q->quota_ns = q->smooth_periods = q->is_gone = 0;
+	q->cgroup_id = 0;
+}
+
 /* A quota that is more than every cpu can use is as good as that one, and a figure that no sum overflows with. */
 static __always_inline u64 usable_quota_ns(u64 period_us, u64 quota_us)
 {
@@ -55,7 +61,19 @@ static __always_inline u64 usable_quota_ns(u64 period_us, u64 quota_us)
 	return (quota_us < every_cpu_us ? quota_us : every_cpu_us) * NSEC_PER_USEC;
 }
 
-/* The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`. */
+/* One that had a quota is edited, one that had none begins. */
+static __always_inline void limit(struct temper_quota *q, u64 period_ns, u64 quota_ns, u64 burst_ns, u64 now)
+{
+	if (q->quota_ns)
+		bucket_edit(q, period_ns, quota_ns, burst_ns, now, OVERRUN_NS);
+	else
+		bucket_init(q, period_ns, quota_ns, burst_ns, now);
+}
+
+/*
+ * The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`: the bucket stays the cgroup's, who may
+ * have it limited again ten thousand times a second, and its tasks know it.
+ */
 static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us, u64 burst_us)
 {
 	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id), index;
@@ -64,18 +82,15 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 	s32 taken;
 
 	if (!finite) {
-		if (!known)
-			return;
-		/* Its queue may still hold tasks: the timer lets them out, then gives the bucket back. */
-		quotas[*known % TEMPER_MAX_QUOTAS].quota_ns = 0;
-		watch_bucket(*known, now);
-		bpf_map_delete_elem(&quota_of, &cgroup_id);
-		__sync_fetch_and_add(&cgroup_generation, 1);
+		if (known && quotas[*known % TEMPER_MAX_QUOTAS].quota_ns) {
+			quotas[*known % TEMPER_MAX_QUOTAS].quota_ns = 0;
+			watch_bucket(*known, now); /* its queue may hold tasks: the timer lets them out */
+		}
 		return;
 	}
 	quota_ns = usable_quota_ns(period_us, quota_us);
 	if (known) {
-		bucket_edit(&quotas[*known % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now, OVERRUN_NS);
+		limit(&quotas[*known % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now);
 		return;
 	}
 	taken = take_bucket(cgroup_id);
@@ -85,11 +100,25 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 	bucket_init(&quotas[index % TEMPER_MAX_QUOTAS], period_ns, quota_ns, burst_ns, now);
 	if (bpf_map_update_elem(&quota_of, &cgroup_id, &index, BPF_NOEXIST)) {
 		/* Another writer of the same file was faster, or there is no memory: the bucket is free again. */
-		quotas[index % TEMPER_MAX_QUOTAS].quota_ns = 0;
-		quotas[index % TEMPER_MAX_QUOTAS].cgroup_id = 0;
+		free_bucket(&quotas[index % TEMPER_MAX_QUOTAS]);
 		return;
 	}
 	__sync_fetch_and_add(&cgroup_generation, 1);
+}
+
+/* The cgroup is gone. Its queue may still hold tasks: the timer lets them out, then gives the bucket back. */
+static __always_inline void remove_quota(u64 cgroup_id)
+{
+	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id);
+	struct temper_quota *q;
+
+	if (!known)
+		return;
+	q = &quotas[*known % TEMPER_MAX_QUOTAS];
+	q->quota_ns = 0;
+	q->is_gone = true;
+	watch_bucket(*known, clock_ns());
+	bpf_map_delete_elem(&quota_of, &cgroup_id);
 }
 
 /* A layer's ceiling is the bucket at its id: a quota of CEILING_PERIOD_NS. What it had it lets go, when it ends. */
@@ -100,42 +129,21 @@ static __always_inline void set_ceiling(u32 layer, u32 millicpu, u64 now)
 
 	if (q->quota_ns == quota_ns)
 		return;
-	if (q->quota_ns)
-		bucket_edit(q, CEILING_PERIOD_NS, quota_ns, 0, now, OVERRUN_NS);
-	else
-		bucket_init(q, CEILING_PERIOD_NS, quota_ns, 0, now);
+	limit(q, CEILING_PERIOD_NS, quota_ns, 0, now);
 	watch_bucket(layer, now);
 }
 
 /* The first of its buckets that is empty, or -1. */
-static __always_inline s32 empty_bucket(struct task_ctx *tctx, u64 now)
+__noinline s32 empty_bucket(struct task_ctx *tctx, u64 now)
 {
+	if (!tctx)
+		return -1; /* never; the verifier asks for it */
 	return chain_empty(quotas, tctx->chain, tctx->nr_chain, now, OVERRUN_NS);
 }
 
 static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 {
 	chain_spend(quotas, tctx->chain, tctx->nr_chain, delta_ns);
-}
-
-static __always_inline bool is_killed(const struct task_struct *p)
-{
-	return p->pending.signal.sig[0] & SIGKILL_BIT;
-}
-
-/*
- * Has somebody asked it to stop, to freeze or to die? Signals that it may handle don't count: sent again and again, they
- * would lift the limit. (One whose default is to end it brings SIGKILL along.) Nor does a stop of the whole process, but
- * for its main thread, whom the kernel tells first: who keeps that one from hearing would lift the others' limit.
- */
-static __always_inline bool is_called(const struct task_struct *p)
-{
-	u64 pending = p->pending.signal.sig[0];
-
-	if (p->pid == p->tgid)
-		pending |= p->signal->shared_pending.signal.sig[0];
-
-	return (pending & SIGSTOP_BIT) || is_killed(p) || (p->jobctl & JOBCTL_PENDING);
 }
 
 /* Is it bound to its cpu, or in an RCU read section that the whole machine would wait for? */
@@ -150,7 +158,7 @@ static __always_inline bool is_held_up(const struct task_struct *p)
 }
 
 /* Tasks that have to go on: others wait for what they hold, or they are about to be gone. */
-static __always_inline bool can_park(const struct task_struct *p)
+static __noinline bool can_park(const struct task_struct *p)
 {
 	return !(p->flags & (PF_KTHREAD | PF_EXITING)) && !is_called(p) && !is_our_own(p) && !is_held_up(p);
 }
@@ -163,56 +171,43 @@ static __always_inline s32 throttled_by(struct task_struct *p, struct task_ctx *
 	return empty >= 0 && can_park(p) ? empty : -1;
 }
 
-static __always_inline void mark_throttled(u32 index, u64 now)
+/* A task that waits since since_ns is parked. Tolerated race: of two that wait at once the later one's time may stay. */
+static __always_inline void mark_throttled(u32 index, u64 since_ns, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 
 	watch_bucket(index, now);
-	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, now) == 0)
+	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, since_ns) == 0)
 		__sync_fetch_and_add(&q->nr_throttled, 1);
+	else if (q->throttled_since_ns > since_ns)
+		q->throttled_since_ns = since_ns;
 }
 
 static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u32 index, u64 now)
 {
+	/* Queued anew for a change of its affinity it comes last; once it is due it must be seen at the head. */
+	u64 enq_flags = elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
+
 	stop_competing(tctx);
-	mark_throttled(index, now);
-	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, 0);
-}
-
-/* all: whoever comes behind is looked at too. Else the first that stays ends the look: nobody was there before him. */
-static __always_inline void let_out(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				    u32 slot, bool all, u64 now)
-{
-	struct task_ctx *tctx = task_ctx(p);
-
-	if (!tctx)
-		return;
-	if (!leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
-		if (!all)
-			tasks_seen = LOOK_ALL;
-		return;
-	}
-	classify(p, tctx, slot);
-	rehome(it, found, p, tctx, slot, now);
-	unpark_room -= TICK_NS;
+	mark_throttled(index, tctx->queued_ns, now);
+	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, enq_flags);
 }
 
 /*
  * Out of one bucket's queue: as many as its tokens feed for a tick each, those that are called, and those that have
- * been there for too long. Returns how many were left.
+ * been there for too long. Returns how many are left, as far as it looked.
  */
 __noinline s32 unpark(u32 index, bool all, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
-	u32 slot = active_slot();
 
 	if (q->quota_ns)
 		bucket_refill(q, now, OVERRUN_NS);
 	unpark_room = q->quota_ns ? bucket_tokens(q) : (s64)TURN_NS * LOOK_BATCH;
-	bpf_rcu_read_lock();
-	for_each_queued(DSQ_PARK(index), 0, all ? LOOK_ALL : LOOK_BATCH, let_out, slot, all, now);
-	bpf_rcu_read_unlock();
-	return scx_bpf_dsq_nr_queued(DSQ_PARK(index));
+	/* Nobody has been there for longer than it is throttled. */
+	only_called = unpark_room <= 0 && elapsed_ns(now, q->throttled_since_ns) <= PARK_MOST_NS;
+	look_through(DSQ_PARK(index), all ? LOOK_ALL : LOOK_BATCH, now);
+	return nr_stay;
 }
 
 /* Nobody goes before its period ends: a look at hundreds of such buckets costs next to nothing. */
@@ -227,10 +222,7 @@ __noinline int unpark_bucket(u32 index, bool all, u64 now)
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 	u64 bit = 1ULL << (index % 64), since;
 
-	somebody_parked = true;
-	if (!all && waits_for_refill(q, now))
-		return 0;
-	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0 && unpark(index, all, now) > 0)
+	if (unpark(index, all, now) > 0)
 		return 0;
 	since = q->throttled_since_ns;
 	if (since && __sync_val_compare_and_swap(&q->throttled_since_ns, since, 0) == since)
@@ -239,29 +231,42 @@ __noinline int unpark_bucket(u32 index, bool all, u64 now)
 		return 0;
 	__sync_fetch_and_and(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], ~bit);
 	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0)
-		mark_throttled(index, now); /* somebody came in between */
-	else if (!q->quota_ns)
-		q->cgroup_id = 0;
+		mark_throttled(index, now, now); /* somebody came in between */
+	else if (q->is_gone)
+		free_bucket(q);
 	return 0;
 }
 
 /* Let out what may go. Returns in how many nanoseconds to look again. */
 __noinline u64 service_quotas(u64 now)
 {
-	bool all = elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS;
-	u32 word, bit;
+	bool looks = elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS;
+	u32 first = called_next, word, bit;
 
-	if (all)
+	if (looks) {
 		called_looked_ns = now;
+		called_next = 0;
+	}
+	called_room = looks ? CALLED_BATCH : 0;
 	somebody_parked = false;
 	bpf_for(word, 0, TEMPER_MAX_QUOTAS / 64) {
 		u64 bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
 
 		if (!bits)
 			continue;
-		bpf_for(bit, 0, 64)
-			if (bits & (1ULL << bit))
-				unpark_bucket(word * 64 + bit, all, now);
+		somebody_parked = true;
+		bpf_for(bit, 0, 64) {
+			u32 index = word * 64 + bit;
+			bool all;
+
+			if (!(bits & (1ULL << bit)))
+				continue;
+			all = looks && index >= first && called_room > 0;
+			if (all && --called_room == 0)
+				called_next = index + 1;
+			if (all || !waits_for_refill(&quotas[index % TEMPER_MAX_QUOTAS], now))
+				unpark_bucket(index, all, now);
+		}
 	}
 	return somebody_parked || elapsed_ns(now, park_ns) < PARK_QUIET_NS ? QUOTA_PERIOD_NS : SERVICE_PERIOD_NS;
 }

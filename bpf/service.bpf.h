@@ -12,16 +12,14 @@
 #define TEMPER_SERVICE_BPF_H
 
 /* Where a task that waited too long goes: a cpu of its layer's that it can use, else the one it is on. */
-static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer)
+static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer, s32 cpu)
 {
 	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
-	s32 cpu = scx_bpf_task_cpu(p);
 
-	if (task_cannot_move(p))
+	if (task_cannot_move(p) || !all || may_use(config_of(slot), cpu, layer) ||
+	    !bpf_cpumask_intersects(all, p->cpus_ptr))
 		return cpu;
-	if (all && !may_use(config_of(slot), cpu, layer) && bpf_cpumask_intersects(all, p->cpus_ptr))
-		cpu = bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
-	return guest_cpu(p, cpu);
+	return bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
 }
 
 /*
@@ -64,14 +62,10 @@ static __always_inline bool move_to_guests(struct bpf_iter_scx_dsq *it, struct t
 
 /* To the queue of the layer that it belongs to by now. */
 static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				   struct task_ctx *tctx, u32 slot, u64 now)
+				   struct task_ctx *tctx, u32 slot, s32 cpu, u64 now)
 {
-	u32 layer = tctx->layer, class = tctx->class, llc = queue_llc(config_of(slot), layer, scx_bpf_task_cpu(p));
+	u32 layer = tctx->layer, class = tctx->class, llc = queue_llc(config_of(slot), layer, cpu);
 
-	if (!has_home(p, slot, layer)) {
-		move_to_guests(it, found, tctx, guest_cpu(p, scx_bpf_task_cpu(p)), now);
-		return;
-	}
 	tctx->guest = false;
 	hint_class(class, llc, now);
 	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), place_vtime(p, tctx, llc)))
@@ -89,75 +83,87 @@ bool somebody_waits;   /* at this look */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
 
 /*
- * Show the first `most` tasks of a queue (the last ones, with DSQ_ITER_REV) to `visit(it, found, p, ...)`, which may
- * move them: by `found`, for the iterator knows no other; everything else by `p`, for `found` may not be looked through
- * on every kernel.
- */
-#define for_each_queued(dsq_id, flags, most, visit, args...)   \
-	({                                                     \
-		struct bpf_iter_scx_dsq it;                    \
-		struct task_struct *found, *p;                 \
-                                                               \
-		tasks_seen = 0;                                \
-		bpf_iter_scx_dsq_new(&it, dsq_id, flags);      \
-		while ((found = bpf_iter_scx_dsq_next(&it))) { \
-			if (tasks_seen++ >= (most))            \
-				break;                         \
-			p = bpf_task_from_pid(found->pid);     \
-			if (!p)                                \
-				continue;                      \
-			visit(&it, found, p, args);            \
-			bpf_task_release(p);                   \
-		}                                              \
-		bpf_iter_scx_dsq_destroy(&it);                 \
-	})
-
-/*
+ * One task of a queue that is looked through: is it where it belongs? By `found` it is moved, for the iterator knows no
+ * other; everything else is read by `p`, for `found` may not be looked through on every kernel.
+ *
  * lost_cache: a commit took the layer's last cpu at this cache. The others serve their own queue first, for ever if it
  * is long.
  */
 static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				    u32 slot, u32 class, bool lost_cache, u64 now)
+				    u64 dsq_id, u32 slot, bool lost_cache, u64 now)
 {
 	struct task_ctx *tctx = task_ctx(p);
+	bool is_guest = forget(IS_DSQ_GUEST(dsq_id)), parked = forget(IS_DSQ_PARK(dsq_id)), stranded = false;
+	s32 cpu = is_guest ? (s32)(dsq_id - DSQ_GUEST(0)) : scx_bpf_task_cpu(p), other;
 
-	if (!tctx)
+	if (!is_guest) {
+		bool moves = parked, home = true;
+
+		if (!tctx)
+			return;
+		if (parked && !leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
+			somebody_stays = true;
+			nr_stay++;
+			return;
+		}
+		classify(p, tctx, slot);
+		moves = forget(parked || lost_cache || tctx->class != CLASS_OF_DSQ(dsq_id));
+		if (moves || nr_hogged)
+			home = forget(has_home(p, slot, tctx->layer));
+		if (parked)
+			unpark_room -= TICK_NS;
+		if (moves && home) {
+			rehome(it, found, p, tctx, slot, cpu, now);
+			return;
+		}
+		stranded = forget(home);
+		if (stranded && !is_stranded(p, tctx, tctx->class, now))
+			return;
+		if (stranded)
+			cpu = rescue_cpu(p, slot, tctx->layer, cpu);
+	}
+	other = forget(guest_cpu(p, cpu));
+	if (is_guest && other == cpu)
 		return;
-	classify(p, tctx, slot);
-	if (tctx->class != class || lost_cache || (nr_hogged && !has_home(p, slot, tctx->layer)))
-		rehome(it, found, p, tctx, slot, now);
-	else if (is_stranded(p, tctx, class, now) &&
-		 move_to_guests(it, found, tctx, rescue_cpu(p, slot, tctx->layer), now))
+	if (move_to_guests(it, found, tctx, other, now) && stranded)
 		count(tctx->layer, nr_rescued);
 }
 
-__noinline int look_through(u32 slot, u32 class, u32 llc, u64 now, u32 most)
+/*
+ * A queue, and at most so many of its tasks: of a layer's, those that belong elsewhere or waited too long; of a cpu's
+ * guests, those that can run elsewhere, for a higher class keeps it; of a bucket's, those that it has time for again.
+ */
+__noinline int look_through(u64 dsq_id, u32 most, u64 now)
 {
-	u64 llcs = config_of(slot)->llcs[class % TEMPER_MAX_LAYERS];
-	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
+	u32 slot = active_slot();
+	u64 llcs = config_of(slot)->llcs[CLASS_OF_DSQ(dsq_id) % TEMPER_MAX_LAYERS];
+	bool lost_cache = forget(IS_DSQ_LAYER(dsq_id) && llcs && !(llcs & (1ULL << LLC_OF_DSQ(dsq_id))));
 	/* Who waits longest is at the end, where light shares are, or at the head, if nobody can take him. */
-	u64 flags = nr_looks & 1 ? DSQ_ITER_REV : 0;
+	u64 flags = IS_DSQ_LAYER(dsq_id) && (nr_looks & 1) ? DSQ_ITER_REV : 0;
+	struct task_struct *found, *p;
+	struct bpf_iter_scx_dsq it;
 
+	tasks_seen = nr_stay = 0;
+	somebody_stays = IS_DSQ_PARK(dsq_id) && only_called;
 	bpf_rcu_read_lock();
-	for_each_queued(DSQ_LAYER(class, llc), flags, most, look_at, slot, class, lost_cache, now);
-	bpf_rcu_read_unlock();
-	return 0;
-}
-
-static __always_inline void leave(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				  s32 cpu, u64 now)
-{
-	s32 other = guest_cpu(p, cpu);
-
-	if (other != cpu)
-		move_to_guests(it, found, NULL, other, now);
-}
-
-/* Guests of a cpu that a higher class keeps: those that can run elsewhere go there. */
-__noinline int leave_hogged(s32 cpu, u64 now)
-{
-	bpf_rcu_read_lock();
-	for_each_queued(DSQ_GUEST(cpu), 0, LOOK_BATCH, leave, cpu, now);
+	bpf_iter_scx_dsq_new(&it, dsq_id, flags);
+	while ((found = bpf_iter_scx_dsq_next(&it))) {
+		if (tasks_seen++ >= most || (somebody_stays && most < LOOK_ALL)) {
+			nr_stay++;
+			break;
+		}
+		/* In the order in which they came: behind one that stays, only those leave that are called. */
+		if (somebody_stays && !is_called(found)) {
+			nr_stay++;
+			continue;
+		}
+		p = bpf_task_from_pid(found->pid);
+		if (!p)
+			continue;
+		look_at(&it, found, p, dsq_id, slot, lost_cache, now);
+		bpf_task_release(p);
+	}
+	bpf_iter_scx_dsq_destroy(&it);
 	bpf_rcu_read_unlock();
 	return 0;
 }
@@ -179,7 +185,7 @@ __noinline int service_layers(u32 slot, u64 now, u32 most)
 			wake_idle(slot, class % TEMPER_MAX_LAYERS);
 			bpf_rcu_read_unlock();
 			if (most)
-				look_through(slot, class, llc, now, most);
+				look_through(DSQ_LAYER(class, llc), most, now);
 		}
 	}
 	return 0;
@@ -237,7 +243,7 @@ __noinline int service_cpus(u64 now)
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
 		}
 		if (cctx->hogged && cctx->guest_hint_ns)
-			leave_hogged(cpu, now);
+			look_through(DSQ_GUEST(cpu), LOOK_BATCH, now);
 	}
 	return 0;
 }

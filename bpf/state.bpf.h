@@ -61,6 +61,7 @@ enum {
 	PARK_QUIET_NS = 2000 * NSEC_PER_MSEC,
 	/* ... and every parked task is looked at this often: nothing tells that one is called. */
 	CALLED_PERIOD_NS = 40 * NSEC_PER_MSEC,
+	CALLED_BATCH = 96, /* ... of so many buckets at a time: hundreds that are throttled at once take turns */
 	/* A cpu that parks a task may be held up for so long (a stolen virtual cpu) before the task is in the queue. */
 	PARKING_MOST_NS = 100 * NSEC_PER_MSEC,
 	/* Ancestors looked at to find a task's layer. Kubernetes nests about 6 deep, kind about 9. */
@@ -85,6 +86,12 @@ enum {
 #define DSQ_GUEST(cpu) (0x20000ULL + (cpu))
 #define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
 #define DSQ_PARK(quota) (0x40000ULL + (quota)) /* tasks whose cgroup has used up its cpu.max */
+
+#define IS_DSQ_LAYER(dsq_id) ((dsq_id) < DSQ_GUEST(0))
+#define IS_DSQ_GUEST(dsq_id) (!IS_DSQ_LAYER(dsq_id) && (dsq_id) < DSQ_KTHREAD(0))
+#define IS_DSQ_PARK(dsq_id) ((dsq_id) >= DSQ_PARK(0))
+#define CLASS_OF_DSQ(dsq_id) (((dsq_id) - DSQ_LAYER(0, 0)) / TEMPER_MAX_LLCS)
+#define LLC_OF_DSQ(dsq_id) ((dsq_id) % TEMPER_MAX_LLCS)
 
 /* Each shared structure is a section, so a map, of its own: the engine finds it by name and checks its size. */
 struct temper_control control SEC(".data.control");
@@ -168,7 +175,12 @@ u64 parked_ns[TEMPER_MAX_QUOTAS]; /* ... in this bucket's queue */
 u64 called_looked_ns;		  /* when every parked task was last looked at */
 bool somebody_parked;		  /* at this look */
 u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
-s64 unpark_room; /* a global, so the verifier need not follow it through the loop */
+s64 unpark_room;     /* a global, so the verifier need not follow it through the loop */
+bool only_called;    /* of the bucket's queue that is looked through, nobody else is due */
+bool somebody_stays; /* ... somebody was seen who is not due */
+u32 nr_stay;	     /* ... so many, at least */
+u32 called_room;     /* how many buckets this look for the called may still take */
+u32 called_next;     /* the bucket at which the next look for the called begins */
 
 /* Cgroup id -> the index of its bucket in `quotas`. */
 struct {
@@ -303,6 +315,10 @@ static __always_inline struct temper_config *config_of(u32 slot)
 	return &configs[slot % TEMPER_NR_SLOTS];
 }
 
+/* The same value, of which the verifier knows nothing: ways to it that differ in this alone are one to it from here on. */
+u64 nothing;
+#define forget(value) ((value) | *(volatile u64 *)&nothing)
+
 /* Read once per operation: everything that an operation decides, it decides by one generation. */
 static __always_inline u32 active_slot(void)
 {
@@ -405,6 +421,26 @@ static __always_inline const struct cpumask *layer_mask(u32 slot, u32 layer, u32
 static __always_inline bool is_percpu_kthread(const struct task_struct *p)
 {
 	return (p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1;
+}
+
+static __always_inline bool is_killed(const struct task_struct *p)
+{
+	return p->pending.signal.sig[0] & SIGKILL_BIT;
+}
+
+/*
+ * Has somebody asked it to stop, to freeze or to die? Signals that it may handle don't count: sent again and again, they
+ * would lift the limit. (One whose default is to end it brings SIGKILL along.) Nor does a stop of the whole process, but
+ * for its main thread, whom the kernel tells first: who keeps that one from hearing would lift the others' limit.
+ */
+static __always_inline bool is_called(const struct task_struct *p)
+{
+	u64 pending = p->pending.signal.sig[0];
+
+	if (p->pid == p->tgid)
+		pending |= p->signal->shared_pending.signal.sig[0];
+
+	return (pending & SIGSTOP_BIT) || is_killed(p) || (p->jobctl & JOBCTL_PENDING);
 }
 
 /* May it run on every cpu? */

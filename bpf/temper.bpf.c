@@ -119,7 +119,7 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 	if (has_siblings(task_cpu) || ((enq_flags & ENQ_WAKEUP) && !enq_cpu_selected(p, enq_flags)))
 		cpu = find_idle(p, slot, tctx->layer, task_cpu);
 	else
-		cpu = pick_idle_any(p, slot, tctx->layer);
+		cpu = pick_idle_any(p, slot, tctx->layer, task_cpu);
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
 	else if (enq_flags & ENQ_WAKEUP)
@@ -134,25 +134,25 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
  * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n.
  * Tolerated race: two cpus may give one layer a turn at the same time; it is served twice.
  */
-static __always_inline bool serve_turn(struct temper_config *config, s32 cpu, struct cpu_ctx *cctx, u64 now)
+__noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 {
+	struct temper_config *config = config_of(slot);
+	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	u32 llc = llc_of(cpu), i;
 
-	if (elapsed_ns(now, cctx->turn_checked_ns) < TURN_CHECK_NS)
-		return false;
 	cctx->turn_checked_ns = now;
-	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
-		u32 layer = config->order[i % TEMPER_MAX_LAYERS];
+	bpf_for(i, 0, MAX_CLASSES) {
+		u32 rank = i % TEMPER_MAX_LAYERS, layer = config->order[rank], class = layer + (i - rank);
 		s32 nr;
 
-		if (i >= config->nr_layers)
+		if (i >= TEMPER_MAX_LAYERS && !any_idle_class)
 			break;
-		if (!may_use(config, cpu, layer))
+		if (rank >= config->nr_layers || !may_use(config, cpu, layer))
 			continue;
-		nr = nr_waiting(layer, llc);
-		if (nr <= 0 || elapsed_ns(now, served_ns[layer % MAX_CLASSES]) < TURN_NS / (u32)nr)
+		nr = nr_waiting(class, llc);
+		if (nr <= 0 || elapsed_ns(now, served_ns[class % MAX_CLASSES]) < TURN_NS / (u32)nr)
 			continue;
-		if (serve_class(layer, llc, now)) {
+		if (serve_class(class, llc, now)) {
 			cctx->turn_of = layer + 1;
 			return true;
 		}
@@ -213,8 +213,9 @@ static __always_inline u64 slice_to_go_on(struct task_struct *p, struct task_ctx
  * now, if its queue's clock is past it: its like come after it, though they wait. (It would be queued only when they
  * were asked, and a lone thread with a large share would wait for a cpu at the end of each slice.)
  */
-static __always_inline bool serve_ranks(struct temper_config *config, s32 cpu, u32 first, u32 behind, u64 now)
+__noinline bool serve_ranks(u32 slot, s32 cpu, u32 first, u32 behind, u64 now)
 {
+	struct temper_config *config = config_of(slot);
 	u32 llc = llc_of(cpu), i;
 
 	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
@@ -241,7 +242,6 @@ static __always_inline u32 class_if_behind(const struct task_struct *p, const st
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u32 slot = active_slot(), behind = MAX_CLASSES;
-	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	bool hurry = cctx->hurry, yields = cctx->guest; /* prev goes on only when nobody else is there */
 	u64 now = clock_ns(), slice_ns = 0;
@@ -251,7 +251,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
-	if (serve_turn(config, cpu, cctx, now))
+	if (elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
 		return;
 	if (prev && (prev->scx.flags & TASK_QUEUED)) {
 		struct task_ctx *tctx = task_ctx(prev);
@@ -264,7 +264,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		else if (tctx && tctx->share && slice_ns && !hurry && !yields)
 			behind = class_if_behind(prev, tctx);
 	}
-	if (serve_ranks(config, cpu, 0, behind, now))
+	if (serve_ranks(slot, cpu, 0, behind, now))
 		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
 	if (slice_ns && !yields) {
@@ -277,7 +277,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
 		return;
-	if (any_idle_class && serve_ranks(config, cpu, TEMPER_MAX_LAYERS, MAX_CLASSES, now))
+	if (any_idle_class && serve_ranks(slot, cpu, TEMPER_MAX_LAYERS, MAX_CLASSES, now))
 		return;
 	if (slice_ns)
 		task_set_slice(prev, slice_ns);
@@ -496,7 +496,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_init, struct cgroup *cgrp, struct scx
 
 void BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_exit, struct cgroup *cgrp)
 {
-	set_quota(cgrp->kn->id, 0, ~0ULL, 0);
+	remove_quota(cgrp->kn->id);
 	remove_share(cgrp->kn->id);
 }
 

@@ -106,7 +106,7 @@ struct temper_quota {
 	uint64_t cgroup_id;
 	int64_t tokens_ns; /* below 0: owed */
 	uint64_t period_ns;
-	uint64_t quota_ns; /* 0: no longer finite, and about to be given back */
+	uint64_t quota_ns; /* 0: no longer finite */
 	uint64_t burst_ns;
 	uint64_t next_refill_ns;
 	uint64_t nr_periods;
@@ -114,7 +114,7 @@ struct temper_quota {
 	uint64_t throttled_ns;
 	uint64_t throttled_since_ns; /* 0 while it is not */
 	uint32_t smooth_periods;     /* its layer's; 0 for a cgroup above the mapped ones */
-	uint32_t pad;
+	uint32_t is_gone;	     /* its cgroup is, and it is about to be given back */
 };
 
 /* Times that a cgroup came and the tables were full, since the attach. Such a cgroup goes without. */

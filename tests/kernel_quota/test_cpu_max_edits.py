@@ -11,6 +11,7 @@ from tests.kernel.harness.waiting import until
 
 CPUS = 4
 SPELL_S = 0.1
+EDITS = 500
 # Each cpu runs until the tick that sees the limit, then until the one that finds it used up; cpu.stat is one behind.
 LATE_S = 3 * CPUS * TICK_S
 
@@ -60,3 +61,18 @@ def test_max_and_finite_ten_times_a_second(normal, measured, quota_us):
     limit("test-q/edited", None)
     time.sleep(SPELL_S)
     assert cpus_used(cgroup, 1.0) >= 0.97 * CPUS
+
+
+def test_thousands_of_edits_take_one_bucket(normal, attached_scheduler, measured):
+    """Between max and finite, as fast as a process can write: a bucket let go each time would be held for a while."""
+    cgroup = limit("test-q/edited", None)
+    load.spinners(cgroup, 4)
+    began = time.monotonic()
+    for _ in range(EDITS):
+        limit("test-q/edited", 10_000)
+        limit("test-q/edited", None)
+    measured(f"{2 * EDITS} writes of cpu.max: a second", f"{2 * EDITS / (time.monotonic() - began):.0f}")
+    limit("test-q/edited", 10_000)
+    assert sum(bool(each.cgroup_id) for each in attached_scheduler._quotas) == 1
+    time.sleep(SPELL_S)
+    assert cpus_used(cgroup, 2.0) <= 0.1 + LATE_S / 2.0
