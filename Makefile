@@ -16,8 +16,9 @@ PYTEST_THERE := python3 -m pytest -p no:cacheprovider
 MATRIX := test_attach.py test_confinement.py test_live_change.py::test_live_change test_engine_killed.py \
   test_safe_mode.py::test_safe_mode_with_a_living_agent
 # Two caches and two threads each, so that the verifier sees the code for them.
+# With the libbpf of the guest's Debian, not the newer one that the other tests have.
 ON_KERNEL = testbed/run --topology 2,1,2 --timeout 900 --clock virtual --kernel $(1) -- \
-  $(PYTEST_THERE) $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
+  env LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/libbpf-trixie $(PYTEST_THERE) $(addprefix /opt/temper/tests/kernel/,$(MATRIX))
 # Of the kernel tests of cpu.max, those that take minutes together.
 QUOTA_SHORT := test_cpu_max.py test_cpu_max_nested.py test_cpu_max_smooth.py test_polled_cgroups.py test_tier_ceilings.py
 GUEST_PYTEST := $(PYTEST_THERE) /opt/temper/tests
