@@ -127,7 +127,7 @@ static __always_inline void bucket_edit(struct temper_quota *q, u64 period_ns, u
 		__sync_val_compare_and_swap(&q->tokens_ns, tokens, cap);
 }
 
-/* Of the buckets of a cgroup and its ancestors the first that is empty, or -1. Those without a quota are on their way out. */
+/* Of the buckets of a cgroup and its ancestors the first that is empty, or -1. Those without a quota have none now. */
 static __always_inline s32 chain_empty(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u64 now_ns,
 				       u64 overrun_ns)
 {

@@ -109,16 +109,19 @@ static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us
 /* The cgroup is gone. Its queue may still hold tasks: the timer lets them out, then gives the bucket back. */
 static __always_inline void remove_quota(u64 cgroup_id)
 {
-	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id);
+	u32 *known = bpf_map_lookup_elem(&quota_of, &cgroup_id), index;
 	struct temper_quota *q;
 
 	if (!known)
 		return;
-	q = &quotas[*known % TEMPER_MAX_QUOTAS];
+	index = *known;
+	q = &quotas[index % TEMPER_MAX_QUOTAS];
+	/* First nobody new knows it (tasks live on if the controller was taken away), then it may be another's. */
+	bpf_map_delete_elem(&quota_of, &cgroup_id);
+	__sync_fetch_and_add(&cgroup_generation, 1);
 	q->quota_ns = 0;
 	q->is_gone = true;
-	watch_bucket(*known, clock_ns());
-	bpf_map_delete_elem(&quota_of, &cgroup_id);
+	watch_bucket(index, clock_ns());
 }
 
 /* A layer's ceiling is the bucket at its id: a quota of CEILING_PERIOD_NS. What it had it lets go, when it ends. */
@@ -171,16 +174,13 @@ static __always_inline s32 throttled_by(struct task_struct *p, struct task_ctx *
 	return empty >= 0 && can_park(p) ? empty : -1;
 }
 
-/* A task that waits since since_ns is parked. Tolerated race: of two that wait at once the later one's time may stay. */
-static __always_inline void mark_throttled(u32 index, u64 since_ns, u64 now)
+static __always_inline void mark_throttled(u32 index, u64 now)
 {
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 
 	watch_bucket(index, now);
-	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, since_ns) == 0)
+	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, now) == 0)
 		__sync_fetch_and_add(&q->nr_throttled, 1);
-	else if (q->throttled_since_ns > since_ns)
-		q->throttled_since_ns = since_ns;
 }
 
 static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u32 index, u64 now)
@@ -189,7 +189,8 @@ static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u
 	u64 enq_flags = elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
 
 	stop_competing(tctx);
-	mark_throttled(index, tctx->queued_ns, now);
+	mark_throttled(index, now);
+	note_oldest(index, tctx->queued_ns);
 	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, enq_flags);
 }
 
@@ -204,8 +205,15 @@ __noinline s32 unpark(u32 index, bool all, u64 now)
 	if (q->quota_ns)
 		bucket_refill(q, now, OVERRUN_NS);
 	unpark_room = q->quota_ns ? bucket_tokens(q) : (s64)TURN_NS * LOOK_BATCH;
-	/* Nobody has been there for longer than it is throttled. */
-	only_called = unpark_room <= 0 && elapsed_ns(now, q->throttled_since_ns) <= PARK_MOST_NS;
+	/*
+	 * Tolerated race: of two that are parked at once the younger may be noted, and so may whoever comes before one whose
+	 * insert this look has not seen yet. The next look finds them, if it is not for the called alone: so that is what
+	 * it is for half as long as they may stay.
+	 */
+	only_called = unpark_room <= 0 && oldest_ns[index % TEMPER_MAX_QUOTAS] &&
+		      elapsed_ns(now, oldest_ns[index % TEMPER_MAX_QUOTAS]) <= PARK_MOST_NS / 2;
+	if (all && !only_called)
+		oldest_ns[index % TEMPER_MAX_QUOTAS] = 0; /* whoever stays is noted anew */
 	look_through(DSQ_PARK(index), all ? LOOK_ALL : LOOK_BATCH, now);
 	return nr_stay;
 }
@@ -231,7 +239,7 @@ __noinline int unpark_bucket(u32 index, bool all, u64 now)
 		return 0;
 	__sync_fetch_and_and(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], ~bit);
 	if (scx_bpf_dsq_nr_queued(DSQ_PARK(index)) > 0)
-		mark_throttled(index, now, now); /* somebody came in between */
+		mark_throttled(index, now); /* somebody came in between */
 	else if (q->is_gone)
 		free_bucket(q);
 	return 0;

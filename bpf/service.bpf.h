@@ -84,7 +84,7 @@ u64 looked_generation; /* of the last commit after which every queue was looked 
 
 /*
  * One task of a queue that is looked through: is it where it belongs? By `found` it is moved, for the iterator knows no
- * other; everything else is read by `p`, for `found` may not be looked through on every kernel.
+ * other; `p` is for everything but plain fields, for `found` may not be given away on every kernel.
  *
  * lost_cache: a commit took the layer's last cpu at this cache. The others serve their own queue first, for ever if it
  * is long.
@@ -102,7 +102,7 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 		if (!tctx)
 			return;
 		if (parked && !leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
-			somebody_stays = true;
+			note_oldest(dsq_id - DSQ_PARK(0), tctx->queued_ns);
 			nr_stay++;
 			return;
 		}
@@ -144,16 +144,15 @@ __noinline int look_through(u64 dsq_id, u32 most, u64 now)
 	struct bpf_iter_scx_dsq it;
 
 	tasks_seen = nr_stay = 0;
-	somebody_stays = IS_DSQ_PARK(dsq_id) && only_called;
 	bpf_rcu_read_lock();
 	bpf_iter_scx_dsq_new(&it, dsq_id, flags);
 	while ((found = bpf_iter_scx_dsq_next(&it))) {
-		if (tasks_seen++ >= most || (somebody_stays && most < LOOK_ALL)) {
+		/* They lie roughly in the order in which they came. Who is called, or older all the same, the full look finds. */
+		if (tasks_seen++ >= most || (IS_DSQ_PARK(dsq_id) && nr_stay && most < LOOK_ALL)) {
 			nr_stay++;
 			break;
 		}
-		/* In the order in which they came: behind one that stays, only those leave that are called. */
-		if (somebody_stays && !is_called(found)) {
+		if (IS_DSQ_PARK(dsq_id) && only_called && !is_called(found)) {
 			nr_stay++;
 			continue;
 		}

@@ -78,7 +78,7 @@ enum {
 
 /*
  * Dispatch queues. Two per layer and last-level cache, by virtual time: the second (of class layer + TEMPER_MAX_LAYERS)
- * is that of idle cgroups, and is served when nothing else is there. Per cpu, first in first out: one for guests
+ * is that of idle cgroups, served when nothing else is there, and in its turn. Per cpu, first in first out: one for guests
  * (tasks that can run nowhere where their layer may, and tasks that waited past the bound), and one for its own
  * kernel threads that used up a slice. Made once, never destroyed.
  */
@@ -175,12 +175,12 @@ u64 parked_ns[TEMPER_MAX_QUOTAS]; /* ... in this bucket's queue */
 u64 called_looked_ns;		  /* when every parked task was last looked at */
 bool somebody_parked;		  /* at this look */
 u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
-s64 unpark_room;     /* a global, so the verifier need not follow it through the loop */
-bool only_called;    /* of the bucket's queue that is looked through, nobody else is due */
-bool somebody_stays; /* ... somebody was seen who is not due */
-u32 nr_stay;	     /* ... so many, at least */
-u32 called_room;     /* how many buckets this look for the called may still take */
-u32 called_next;     /* the bucket at which the next look for the called begins */
+s64 unpark_room;		  /* a global, so the verifier need not follow it through the loop */
+u64 oldest_ns[TEMPER_MAX_QUOTAS]; /* nobody in the bucket's queue has waited since before this; 0: unknown */
+bool only_called;		  /* of the bucket's queue that is looked through, nobody else is due */
+u32 nr_stay;			  /* ... so many stay, at least */
+u32 called_room;		  /* how many buckets this look for the called may still take */
+u32 called_next;		  /* the bucket at which the next look for the called begins */
 
 /* Cgroup id -> the index of its bucket in `quotas`. */
 struct {
@@ -421,6 +421,15 @@ static __always_inline const struct cpumask *layer_mask(u32 slot, u32 layer, u32
 static __always_inline bool is_percpu_kthread(const struct task_struct *p)
 {
 	return (p->flags & PF_KTHREAD) && p->nr_cpus_allowed == 1;
+}
+
+/* A task that waits since since_ns is in this bucket's queue. */
+static __always_inline void note_oldest(u32 index, u64 since_ns)
+{
+	u64 *oldest = &oldest_ns[index % TEMPER_MAX_QUOTAS];
+
+	if (!*oldest || *oldest > since_ns)
+		*oldest = since_ns;
 }
 
 static __always_inline bool is_killed(const struct task_struct *p)

@@ -91,7 +91,7 @@ class NodeAgent:
                     task.cancel()
         finally:
             await self.reporter.last_word()
-            await self._client.close()  # type: ignore[no-untyped-call]
+            await self._client.close()
 
     def facts(self) -> Facts:
         """This moment, for /metrics and /observe."""

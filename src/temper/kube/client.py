@@ -73,16 +73,23 @@ class Client(GenericAsyncClient):
         self._parameters = parameters
         self._read_config = read_config
         self._read_at_s = time.monotonic()
+        self._retired: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Every connection."""
+        for each in filter(None, (self._retired, self._client)):
+            await each.aclose()
 
     async def send(self, req: httpx.Request, stream: bool = False) -> httpx.Response:
         """The response, whatever its status. A configuration that is read anew is for the next request."""
         try:
             response: httpx.Response = await self._client.send(req, stream=stream)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, ssl.SSLError) as error:  # an alert of TLS 1.3 comes with the answer, as it is
             if _is_about_tls(error):
                 await self._read_again()
             raise
         if response.status_code == httpx.codes.UNAUTHORIZED:
+            await response.aread()
             await self._read_again()
         return response
 
@@ -97,7 +104,10 @@ class Client(GenericAsyncClient):
         except _UNREADABLE:
             return  # half written, or gone: the server's answer is the trouble to tell of
         self.config = config
-        await before.aclose()
+        # What another server of the cluster still answers on the old connections may end by itself until the next time.
+        retired, self._retired = self._retired, before
+        if retired is not None:
+            await retired.aclose()
 
     @staticmethod
     def raise_for_status(resp: httpx.Response) -> None:

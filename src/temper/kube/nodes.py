@@ -109,7 +109,7 @@ def run(kubeconfig: str, job: Callable[[Client], Any]) -> Any:
         except TROUBLES as error:
             raise _translated(describe(error)) from error
         finally:
-            await client.close()  # type: ignore[no-untyped-call]
+            await client.close()
 
     return asyncio.run(inside())
 
