@@ -4,7 +4,7 @@
 #define TEMPER_PLACE_BPF_H
 
 /* A cpu that p may run on and that no higher class keeps, or -1. */
-static __noinline s32 unhogged_cpu(struct task_struct *p)
+static __always_inline s32 unhogged_cpu(struct task_struct *p)
 {
 	struct bpf_cpumask *mask = only_mask(&unhogged);
 	s32 cpu;
@@ -16,7 +16,8 @@ static __noinline s32 unhogged_cpu(struct task_struct *p)
 }
 
 /* May it run on a cpu that is in both of these? */
-static __noinline bool may_run_in_both(struct task_struct *p, const struct cpumask *one, const struct cpumask *other)
+static __always_inline bool may_run_in_both(struct task_struct *p, const struct cpumask *one,
+					    const struct cpumask *other)
 {
 	struct bpf_cpumask *both = only_mask(&scratch);
 

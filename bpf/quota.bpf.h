@@ -214,7 +214,7 @@ __noinline s32 unpark(u32 index, bool all, u64 now)
 		      elapsed_ns(now, oldest_ns[index % TEMPER_MAX_QUOTAS]) <= PARK_MOST_NS / 2;
 	if (all && !only_called)
 		oldest_ns[index % TEMPER_MAX_QUOTAS] = 0; /* whoever stays is noted anew */
-	look_through(DSQ_PARK(index), all ? LOOK_ALL : LOOK_BATCH, now);
+	look_through_parked(index, all ? LOOK_ALL : LOOK_BATCH, now);
 	return nr_stay;
 }
 

@@ -66,6 +66,10 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 {
 	u32 layer = tctx->layer, class = tctx->class, llc = queue_llc(config_of(slot), layer, cpu);
 
+	if (!has_home(p, slot, layer)) {
+		move_to_guests(it, found, tctx, guest_cpu(p, cpu), now);
+		return;
+	}
 	tctx->guest = false;
 	hint_class(class, llc, now);
 	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), place_vtime(p, tctx, llc)))
@@ -82,50 +86,43 @@ u32 nr_looks;
 bool somebody_waits;   /* at this look */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
 
+/* Whose queue is looked through: known to the compiler, so that the verifier has no ways to follow that nobody goes. */
+enum look { LAYERS, GUESTS, PARKED };
+
 /*
- * One task of a queue that is looked through: is it where it belongs? By `found` it is moved, for the iterator knows no
- * other; `p` is for everything but plain fields, for `found` may not be given away on every kernel.
+ * One task of a queue: is it where it belongs? By `found` it is moved, for the iterator knows no other; `p` is for
+ * everything but plain fields, for `found` may not be given away on every kernel.
  *
  * lost_cache: a commit took the layer's last cpu at this cache. The others serve their own queue first, for ever if it
  * is long.
  */
 static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				    u64 dsq_id, u32 slot, bool lost_cache, u64 now)
+				    enum look look, u64 dsq_id, u32 slot, bool lost_cache, u64 now)
 {
 	struct task_ctx *tctx = task_ctx(p);
-	bool is_guest = forget(IS_DSQ_GUEST(dsq_id)), parked = forget(IS_DSQ_PARK(dsq_id)), stranded = false;
-	s32 cpu = is_guest ? (s32)(dsq_id - DSQ_GUEST(0)) : scx_bpf_task_cpu(p), other;
+	s32 cpu = look == GUESTS ? (s32)(dsq_id - DSQ_GUEST(0)) : scx_bpf_task_cpu(p), other;
 
-	if (!is_guest) {
-		bool moves = parked, home = true;
-
-		if (!tctx)
-			return;
-		if (parked && !leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
-			note_oldest(dsq_id - DSQ_PARK(0), tctx->queued_ns);
-			nr_stay++;
-			return;
-		}
-		classify(p, tctx, slot);
-		moves = forget(parked || lost_cache || tctx->class != CLASS_OF_DSQ(dsq_id));
-		if (moves || nr_hogged)
-			home = forget(has_home(p, slot, tctx->layer));
-		if (parked)
-			unpark_room -= TICK_NS;
-		if (moves && home) {
-			rehome(it, found, p, tctx, slot, cpu, now);
-			return;
-		}
-		stranded = forget(home);
-		if (stranded && !is_stranded(p, tctx, tctx->class, now))
-			return;
-		if (stranded)
-			cpu = rescue_cpu(p, slot, tctx->layer, cpu);
-	}
-	other = forget(guest_cpu(p, cpu));
-	if (is_guest && other == cpu)
+	if (look == GUESTS) {
+		other = guest_cpu(p, cpu);
+		if (other != cpu)
+			move_to_guests(it, found, tctx, other, now);
 		return;
-	if (move_to_guests(it, found, tctx, other, now) && stranded)
+	}
+	if (!tctx)
+		return;
+	if (look == PARKED && !leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
+		note_oldest(dsq_id - DSQ_PARK(0), tctx->queued_ns);
+		nr_stay++;
+		return;
+	}
+	classify(p, tctx, slot);
+	if (look == PARKED)
+		unpark_room -= TICK_NS;
+	if (look == PARKED || lost_cache || tctx->class != CLASS_OF_DSQ(dsq_id) ||
+	    (nr_hogged && !has_home(p, slot, tctx->layer)))
+		rehome(it, found, p, tctx, slot, cpu, now);
+	else if (is_stranded(p, tctx, tctx->class, now) &&
+		 move_to_guests(it, found, tctx, guest_cpu(p, rescue_cpu(p, slot, tctx->layer, cpu)), now))
 		count(tctx->layer, nr_rescued);
 }
 
@@ -133,13 +130,13 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
  * A queue, and at most so many of its tasks: of a layer's, those that belong elsewhere or waited too long; of a cpu's
  * guests, those that can run elsewhere, for a higher class keeps it; of a bucket's, those that it has time for again.
  */
-__noinline int look_through(u64 dsq_id, u32 most, u64 now)
+static __always_inline void look_through(enum look look, u64 dsq_id, u32 most, u64 now)
 {
 	u32 slot = active_slot();
 	u64 llcs = config_of(slot)->llcs[CLASS_OF_DSQ(dsq_id) % TEMPER_MAX_LAYERS];
-	bool lost_cache = forget(IS_DSQ_LAYER(dsq_id) && llcs && !(llcs & (1ULL << LLC_OF_DSQ(dsq_id))));
+	bool lost_cache = look == LAYERS && llcs && !(llcs & (1ULL << LLC_OF_DSQ(dsq_id)));
 	/* Who waits longest is at the end, where light shares are, or at the head, if nobody can take him. */
-	u64 flags = IS_DSQ_LAYER(dsq_id) && (nr_looks & 1) ? DSQ_ITER_REV : 0;
+	u64 flags = look == LAYERS && (nr_looks & 1) ? DSQ_ITER_REV : 0;
 	struct task_struct *found, *p;
 	struct bpf_iter_scx_dsq it;
 
@@ -148,22 +145,39 @@ __noinline int look_through(u64 dsq_id, u32 most, u64 now)
 	bpf_iter_scx_dsq_new(&it, dsq_id, flags);
 	while ((found = bpf_iter_scx_dsq_next(&it))) {
 		/* They lie roughly in the order in which they came. Who is called, or older all the same, the full look finds. */
-		if (tasks_seen++ >= most || (IS_DSQ_PARK(dsq_id) && nr_stay && most < LOOK_ALL)) {
+		if (tasks_seen++ >= most || (look == PARKED && nr_stay && most < LOOK_ALL)) {
 			nr_stay++;
 			break;
 		}
-		if (IS_DSQ_PARK(dsq_id) && only_called && !is_called(found)) {
+		if (look == PARKED && only_called && !is_called(found)) {
 			nr_stay++;
 			continue;
 		}
 		p = bpf_task_from_pid(found->pid);
 		if (!p)
 			continue;
-		look_at(&it, found, p, dsq_id, slot, lost_cache, now);
+		look_at(&it, found, p, look, dsq_id, slot, lost_cache, now);
 		bpf_task_release(p);
 	}
 	bpf_iter_scx_dsq_destroy(&it);
 	bpf_rcu_read_unlock();
+}
+
+__noinline int look_through_layer(u32 class, u32 llc, u32 most, u64 now)
+{
+	look_through(LAYERS, DSQ_LAYER(class, llc), most, now);
+	return 0;
+}
+
+__noinline int look_through_guests(s32 cpu, u64 now)
+{
+	look_through(GUESTS, DSQ_GUEST(cpu), LOOK_BATCH, now);
+	return 0;
+}
+
+__noinline int look_through_parked(u32 index, u32 most, u64 now)
+{
+	look_through(PARKED, DSQ_PARK(index), most, now);
 	return 0;
 }
 
@@ -184,7 +198,7 @@ __noinline int service_layers(u32 slot, u64 now, u32 most)
 			wake_idle(slot, class % TEMPER_MAX_LAYERS);
 			bpf_rcu_read_unlock();
 			if (most)
-				look_through(DSQ_LAYER(class, llc), most, now);
+				look_through_layer(class, llc, most, now);
 		}
 	}
 	return 0;
@@ -242,7 +256,7 @@ __noinline int service_cpus(u64 now)
 			scx_bpf_kick_cpu(cpu, KICK_IDLE);
 		}
 		if (cctx->hogged && cctx->guest_hint_ns)
-			look_through(DSQ_GUEST(cpu), LOOK_BATCH, now);
+			look_through_guests(cpu, now);
 	}
 	return 0;
 }

@@ -87,9 +87,6 @@ enum {
 #define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
 #define DSQ_PARK(quota) (0x40000ULL + (quota)) /* tasks whose cgroup has used up its cpu.max */
 
-#define IS_DSQ_LAYER(dsq_id) ((dsq_id) < DSQ_GUEST(0))
-#define IS_DSQ_GUEST(dsq_id) (!IS_DSQ_LAYER(dsq_id) && (dsq_id) < DSQ_KTHREAD(0))
-#define IS_DSQ_PARK(dsq_id) ((dsq_id) >= DSQ_PARK(0))
 #define CLASS_OF_DSQ(dsq_id) (((dsq_id) - DSQ_LAYER(0, 0)) / TEMPER_MAX_LLCS)
 #define LLC_OF_DSQ(dsq_id) ((dsq_id) % TEMPER_MAX_LLCS)
 
@@ -314,10 +311,6 @@ static __always_inline struct temper_config *config_of(u32 slot)
 {
 	return &configs[slot % TEMPER_NR_SLOTS];
 }
-
-/* The same value, of which the verifier knows nothing: ways to it that differ in this alone are one to it from here on. */
-u64 nothing;
-#define forget(value) ((value) | *(volatile u64 *)&nothing)
 
 /* Read once per operation: everything that an operation decides, it decides by one generation. */
 static __always_inline u32 active_slot(void)
