@@ -88,12 +88,18 @@ static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx
 }
 
 /*
- * A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. Who is queued anew
- * for a change of its affinity or policy comes last each time, but not for longer than a queue takes to be turned over.
+ * Where in a queue by arrival. Who is queued anew for a change of its affinity or policy comes last each time, but not for
+ * longer than a queue takes to be turned over.
  */
+static __always_inline u64 arrival_flags(const struct task_ctx *tctx, u64 now)
+{
+	return elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
+}
+
+/* A guest of this cpu. tctx may be NULL: without a record a task is served like this, and never lost. */
 static __noinline void enqueue_guest(struct task_struct *p, struct task_ctx *tctx, s32 cpu, u64 now)
 {
-	u64 enq_flags = tctx && elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
+	u64 enq_flags = tctx ? arrival_flags(tctx, now) : 0;
 
 	if (tctx) {
 		tctx->guest = true;

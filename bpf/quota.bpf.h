@@ -185,13 +185,10 @@ static __always_inline void mark_throttled(u32 index, u64 now)
 
 static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u32 index, u64 now)
 {
-	/* Queued anew for a change of its affinity it comes last; once it is due it must be seen at the head. */
-	u64 enq_flags = elapsed_ns(now, tctx->queued_ns) > TURN_NS ? ENQ_HEAD : 0;
-
 	stop_competing(tctx);
 	mark_throttled(index, now);
 	note_oldest(index, tctx->queued_ns);
-	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, enq_flags);
+	dsq_insert(p, DSQ_PARK(index), SHORT_SLICE_NS, arrival_flags(tctx, now));
 }
 
 /*
@@ -248,14 +245,14 @@ __noinline int unpark_bucket(u32 index, bool all, u64 now)
 /* Let out what may go. Returns in how many nanoseconds to look again. */
 __noinline u64 service_quotas(u64 now)
 {
-	bool looks = elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS;
 	u32 first = called_next, word, bit;
 
-	if (looks) {
+	called_room = 0;
+	if (elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS) {
 		called_looked_ns = now;
 		called_next = 0;
+		called_room = CALLED_BATCH;
 	}
-	called_room = looks ? CALLED_BATCH : 0;
 	somebody_parked = false;
 	bpf_for(word, 0, TEMPER_MAX_QUOTAS / 64) {
 		u64 bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
@@ -269,7 +266,7 @@ __noinline u64 service_quotas(u64 now)
 
 			if (!(bits & (1ULL << bit)))
 				continue;
-			all = looks && index >= first && called_room > 0;
+			all = index >= first && called_room > 0;
 			if (all && --called_room == 0)
 				called_next = index + 1;
 			if (all || !waits_for_refill(&quotas[index % TEMPER_MAX_QUOTAS], now))

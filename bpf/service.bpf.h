@@ -90,36 +90,34 @@ u64 looked_generation; /* of the last commit after which every queue was looked 
 enum look { LAYERS, GUESTS, PARKED };
 
 /*
- * One task of a queue: is it where it belongs? By `found` it is moved, for the iterator knows no other; `p` is for
- * everything but plain fields, for `found` may not be given away on every kernel.
+ * One task of a queue, which is that of class, cpu or bucket `owner`: is it where it belongs? By `found` it is moved, for
+ * the iterator knows no other; `p` is for everything but plain fields, for `found` may not be given away on every kernel.
  *
  * lost_cache: a commit took the layer's last cpu at this cache. The others serve their own queue first, for ever if it
  * is long.
  */
 static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_struct *found, struct task_struct *p,
-				    enum look look, u64 dsq_id, u32 slot, bool lost_cache, u64 now)
+				    enum look look, u32 owner, u32 slot, bool lost_cache, u64 now)
 {
 	struct task_ctx *tctx = task_ctx(p);
-	s32 cpu = look == GUESTS ? (s32)(dsq_id - DSQ_GUEST(0)) : scx_bpf_task_cpu(p), other;
+	s32 cpu = look == GUESTS ? guest_cpu(p, owner) : scx_bpf_task_cpu(p);
 
 	if (look == GUESTS) {
-		other = guest_cpu(p, cpu);
-		if (other != cpu)
-			move_to_guests(it, found, tctx, other, now);
+		if (cpu != (s32)owner)
+			move_to_guests(it, found, tctx, cpu, now);
 		return;
 	}
 	if (!tctx)
 		return;
 	if (look == PARKED && !leaves_park(unpark_room, is_called(p), elapsed_ns(now, tctx->queued_ns))) {
-		note_oldest(dsq_id - DSQ_PARK(0), tctx->queued_ns);
+		note_oldest(owner, tctx->queued_ns);
 		nr_stay++;
 		return;
 	}
 	classify(p, tctx, slot);
 	if (look == PARKED)
 		unpark_room -= TICK_NS;
-	if (look == PARKED || lost_cache || tctx->class != CLASS_OF_DSQ(dsq_id) ||
-	    (nr_hogged && !has_home(p, slot, tctx->layer)))
+	if (look == PARKED || lost_cache || tctx->class != owner || (nr_hogged && !has_home(p, slot, tctx->layer)))
 		rehome(it, found, p, tctx, slot, cpu, now);
 	else if (is_stranded(p, tctx, tctx->class, now) &&
 		 move_to_guests(it, found, tctx, guest_cpu(p, rescue_cpu(p, slot, tctx->layer, cpu)), now))
@@ -130,11 +128,9 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
  * A queue, and at most so many of its tasks: of a layer's, those that belong elsewhere or waited too long; of a cpu's
  * guests, those that can run elsewhere, for a higher class keeps it; of a bucket's, those that it has time for again.
  */
-static __always_inline void look_through(enum look look, u64 dsq_id, u32 most, u64 now)
+static __always_inline void look_through(enum look look, u32 owner, u64 dsq_id, bool lost_cache, u32 most, u64 now)
 {
 	u32 slot = active_slot();
-	u64 llcs = config_of(slot)->llcs[CLASS_OF_DSQ(dsq_id) % TEMPER_MAX_LAYERS];
-	bool lost_cache = look == LAYERS && llcs && !(llcs & (1ULL << LLC_OF_DSQ(dsq_id)));
 	/* Who waits longest is at the end, where light shares are, or at the head, if nobody can take him. */
 	u64 flags = look == LAYERS && (nr_looks & 1) ? DSQ_ITER_REV : 0;
 	struct task_struct *found, *p;
@@ -156,7 +152,7 @@ static __always_inline void look_through(enum look look, u64 dsq_id, u32 most, u
 		p = bpf_task_from_pid(found->pid);
 		if (!p)
 			continue;
-		look_at(&it, found, p, look, dsq_id, slot, lost_cache, now);
+		look_at(&it, found, p, look, owner, slot, lost_cache, now);
 		bpf_task_release(p);
 	}
 	bpf_iter_scx_dsq_destroy(&it);
@@ -165,19 +161,22 @@ static __always_inline void look_through(enum look look, u64 dsq_id, u32 most, u
 
 __noinline int look_through_layer(u32 class, u32 llc, u32 most, u64 now)
 {
-	look_through(LAYERS, DSQ_LAYER(class, llc), most, now);
+	u64 llcs = config_of(active_slot())->llcs[class % TEMPER_MAX_LAYERS];
+	bool lost_cache = llcs && !(llcs & (1ULL << (llc % TEMPER_MAX_LLCS)));
+
+	look_through(LAYERS, class, DSQ_LAYER(class, llc), lost_cache, most, now);
 	return 0;
 }
 
 __noinline int look_through_guests(s32 cpu, u64 now)
 {
-	look_through(GUESTS, DSQ_GUEST(cpu), LOOK_BATCH, now);
+	look_through(GUESTS, cpu, DSQ_GUEST(cpu), false, LOOK_BATCH, now);
 	return 0;
 }
 
 __noinline int look_through_parked(u32 index, u32 most, u64 now)
 {
-	look_through(PARKED, DSQ_PARK(index), most, now);
+	look_through(PARKED, index, DSQ_PARK(index), false, most, now);
 	return 0;
 }
 

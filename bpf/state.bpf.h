@@ -87,9 +87,6 @@ enum {
 #define DSQ_KTHREAD(cpu) (0x30000ULL + (cpu))
 #define DSQ_PARK(quota) (0x40000ULL + (quota)) /* tasks whose cgroup has used up its cpu.max */
 
-#define CLASS_OF_DSQ(dsq_id) (((dsq_id) - DSQ_LAYER(0, 0)) / TEMPER_MAX_LLCS)
-#define LLC_OF_DSQ(dsq_id) ((dsq_id) % TEMPER_MAX_LLCS)
-
 /* Each shared structure is a section, so a map, of its own: the engine finds it by name and checks its size. */
 struct temper_control control SEC(".data.control");
 struct temper_config configs[TEMPER_NR_SLOTS] SEC(".data.configs");

@@ -12,7 +12,7 @@ from testbed.progress import run_tool, say
 
 SUITE = "trixie"
 # libbpf since 1.7 finds a type by its name in a kernel that sorts them (7.0 and newer) without walking through all of
-# them: the scheduler loads in two thirds of the time. The suite's own stays beside it, for tests of older ones.
+# them: the scheduler loads in three quarters of the time. The suite's own stays beside it, for tests of older ones.
 NEWER_SUITE = "forky"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 OLDER_LIBBPF = f"{LIBRARIES}/libbpf-{SUITE}"

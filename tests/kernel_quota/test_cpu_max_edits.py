@@ -63,7 +63,7 @@ def test_max_and_finite_ten_times_a_second(normal, measured, quota_us):
     assert cpus_used(cgroup, 1.0) >= 0.97 * CPUS
 
 
-def test_thousands_of_edits_take_one_bucket(normal, attached_scheduler, measured):
+def test_a_thousand_edits_take_one_bucket(normal, attached_scheduler, measured):
     """Between max and finite, as fast as a process can write: a bucket let go each time would be held for a while."""
     cgroup = limit("test-q/edited", None)
     load.spinners(cgroup, 4)

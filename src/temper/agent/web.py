@@ -189,10 +189,9 @@ class Connection(H11Protocol):
 
 
 def _most_crowding(connections: list[Any]) -> Any:
-    held = Counter(each.client and each.client[0] for each in connections)
-    most = max(held.values())
-    crowding = [each for each in connections if held[each.client and each.client[0]] == most]
-    return min(crowding, key=lambda each: each.since_s)
+    addresses = [each.client and each.client[0] for each in connections]
+    held = Counter(addresses)
+    return min(zip(connections, addresses, strict=True), key=lambda of: (-held[of[1]], of[0].since_s))[0]
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
