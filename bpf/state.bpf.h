@@ -40,6 +40,8 @@ enum {
 	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
 	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
+	/* So many that this makes pauses too long, they get no more than a quarter all the same: see temper_running. */
+	GUEST_FULL_FACTOR = 3,
 	TURN_CHECK_NS = NSEC_PER_MSEC, /* a cpu looks for outranked layers this often */
 	/*
 	 * How far behind its queue's clock a task may be queued, in virtual time; and ahead of it, for each cpu: the
@@ -96,6 +98,7 @@ struct temper_no_room no_room SEC(".data.no_room");
 
 struct cpu_ctx {
 	u64 guest_next_ns;   /* no guest before this while there is other work */
+	u64 guest_full_ns;   /* before this, guests have had their quarter: one that is due only looks in */
 	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
 	u64 preempted_ns;    /* when a wake-up last took this cpu */
 	u64 guest_hint_ns;   /* when a guest was last put here; 0: there is none (queues.bpf.h) */
@@ -108,6 +111,7 @@ struct cpu_ctx {
 	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
 	u8 preempts;	     /* the running task is itself of a preempting layer */
 	u8 guest;	     /* the running task is a guest here */
+	u8 looks_in;	     /* ... and was told to end at once */
 	u8 exclusive;	     /* the running task's core is its layer's alone */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
 	u8 hog_looks;	     /* how often it was found kept by a higher class of late */

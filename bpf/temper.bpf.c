@@ -160,12 +160,35 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 	return false;
 }
 
+/*
+ * A guest ran: when is the next one due, and when may one run for more than a moment? Many take turns by a timetable, so
+ * that those who are late, for this cpu looks only when something ends, come one after the other.
+ */
+static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_ns)
+{
+	u64 now = clock_ns(), pause_ns = cctx->looks_in ? GUEST_PAUSE_MAX_NS : ran_ns * GUEST_PAUSE_FACTOR;
+	u64 most_ns = now + GUEST_PAUSE_MAX_NS, next_ns = cctx->guest_next_ns, full_ns = cctx->guest_full_ns;
+	s32 nr_guests = scx_bpf_dsq_nr_queued(DSQ_GUEST(cpu));
+	u64 turn_ns = TURN_NS / (nr_guests > 0 ? (u32)nr_guests : 1);
+
+	if (pause_ns > GUEST_PAUSE_MAX_NS)
+		pause_ns = GUEST_PAUSE_MAX_NS;
+	/* It is charged when it is about to go on and again when it stops: the second time takes nothing back. */
+	if (pause_ns <= turn_ns)
+		next_ns = next_ns > now + pause_ns ? next_ns : now + pause_ns;
+	else if (next_ns < now)
+		next_ns = (next_ns > now - GUEST_PAUSE_MAX_NS ? next_ns : now - GUEST_PAUSE_MAX_NS) + turn_ns;
+	cctx->guest_next_ns = next_ns;
+	full_ns = (full_ns > now ? full_ns : now) + ran_ns * GUEST_FULL_FACTOR;
+	cctx->guest_full_ns = full_ns < most_ns ? full_ns : most_ns;
+	cctx->looks_in = false;
+}
+
 /* What ran since the last look, charged to the task and its layer. Called when it stops and when it goes on. */
 static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx, struct cpu_ctx *cctx, s32 cpu)
 {
 	struct temper_layer_stats *s = layer_stats(tctx->layer);
-	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns, pause_ns, next_ns;
-	s32 nr_guests;
+	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns;
 
 	if (delta_ns > MAX_DELTA_NS)
 		delta_ns = MAX_DELTA_NS;
@@ -182,16 +205,7 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 		return;
 	if (s)
 		s->guest_ns += delta_ns;
-	nr_guests = scx_bpf_dsq_nr_queued(DSQ_GUEST(cpu));
-	pause_ns = delta_ns * GUEST_PAUSE_FACTOR;
-	if (pause_ns > GUEST_PAUSE_MAX_NS)
-		pause_ns = GUEST_PAUSE_MAX_NS;
-	if (nr_guests > 0 && pause_ns > TURN_NS / (u32)nr_guests)
-		pause_ns = TURN_NS / (u32)nr_guests;
-	/* It is charged when it is about to go on and again when it stops: the second time takes nothing back. */
-	next_ns = clock_ns() + pause_ns;
-	if (next_ns > cctx->guest_next_ns)
-		cctx->guest_next_ns = next_ns;
+	charge_guest(cctx, cpu, delta_ns);
 }
 
 /* For how long the task that ran until now may go on here; 0: it has another place to be, or has to wait. */
@@ -328,6 +342,18 @@ static __always_inline void account_run(struct temper_layer_stats *s, struct tas
 		s->max_wait_ns = wait_ns;
 }
 
+/* Does a task wait that may run here, and is of no idle cgroup? By the hints, which may be late. */
+__noinline bool somebody_queued(s32 cpu)
+{
+	struct temper_config *config = config_of(active_slot());
+	u32 layer;
+
+	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
+		if (may_use(config, cpu, layer) && *(volatile u64 *)&queued[layer % MAX_CLASSES])
+			return true;
+	return false;
+}
+
 /* May be called on another cpu than the task's, when its nice level, affinity or cgroup changes. */
 void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 {
@@ -363,8 +389,12 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	compete(p->scx.weight, tctx);
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
-	/* It may go as far as user space: the kick is heeded on the way there. */
-	if (throttled_by(p, tctx, now) >= 0)
+	/*
+	 * It may go as far as user space: the kick is heeded on the way there. So does a guest of too many, for each has
+	 * to run within the watchdog's time.
+	 */
+	cctx->looks_in = cctx->guest && now < cctx->guest_full_ns && somebody_queued(cpu);
+	if (cctx->looks_in || throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 	if (cctx->turn_of == tctx->layer + 1) {
 		cctx->turn_of = 0;
@@ -389,18 +419,6 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	}
 	cctx->guest = false;
 	cctx->exclusive = false;
-}
-
-/* Does a task wait that may run here, and is of no idle cgroup? By the hints, which may be late. */
-static __always_inline bool somebody_queued(s32 cpu)
-{
-	struct temper_config *config = config_of(active_slot());
-	u32 layer;
-
-	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
-		if (may_use(config, cpu, layer) && *(volatile u64 *)&queued[layer % MAX_CLASSES])
-			return true;
-	return false;
 }
 
 /* Somebody waits who can run nowhere else: whoever is not above him ends, having had a short slice. */

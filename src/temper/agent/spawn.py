@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import read_hotplug_seq
-from temper.wire.pair import make_pair
+from temper.wire.pair import make_pair, send_start
 
 NICE = -20
 
@@ -20,6 +20,19 @@ class Spawned(NamedTuple):
 
     process: subprocess.Popen[bytes]
     end: socket.socket
+
+    def start(self) -> None:
+        """Let a spare load the scheduler. OSError when it is gone.
+
+        The cpus that a plan for it is made of must be read after this: the hotplug count is taken here.
+        """
+        send_start(self.end, read_hotplug_seq())
+
+    def discard(self) -> None:
+        """End one that nobody needs. It has loaded nothing, or its link closes with it."""
+        self.end.close()
+        self.process.kill()
+        self.process.wait()
 
 
 def ready_to_spawn() -> bool:
@@ -42,8 +55,19 @@ def spawn_engine() -> Spawned:
 
     The cpus that a plan for it is made of must be read after this: the hotplug count is taken here.
     """
+    return _spawn(read_hotplug_seq())
+
+
+def spawn_spare() -> Spawned:
+    """Start one that has its modules in memory and loads nothing before its `start()`: an interpreter's start saved."""
+    return _spawn(None)
+
+
+def _spawn(hotplug_seq: int | None) -> Spawned:
     end, theirs = make_pair()
-    numbers = (theirs.fileno(), os.getpid(), read_hotplug_seq())
+    if hotplug_seq is not None:
+        send_start(end, hotplug_seq)
+    numbers = (theirs.fileno(), os.getpid())
     # -P: a module of the working folder is nobody's to run as root.
     command = [sys.executable, "-P", "-m", "temper", "engine", *map(str, numbers)]
     with theirs:

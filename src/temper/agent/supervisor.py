@@ -7,6 +7,7 @@ scheduler by then: an engine that doesn't answer is killed, and a killed engine 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from temper.agent.breaker import Breaker
 from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
 from temper.agent.events import event
 from temper.agent.kept_losses import KeptLosses, Losses
-from temper.agent.spawn import Spawned, spawn_engine
+from temper.agent.spawn import Spawned, spawn_engine, spawn_spare
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.errors import EngineLost, Refused
@@ -50,7 +51,7 @@ RESTART_WAIT_S = 0.2
 
 
 class Supervisor:
-    """At most one engine. `status` is what this knows; the loop publishes it."""
+    """At most one engine, and in safe mode a spare. `status` is what this knows; the loop publishes it."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Supervisor:
         self._breaker = breaker
         self._kept = kept
         self._client: EngineClient | None = None
+        self._spare: Spawned | None = None
         self._plan: Plan | None = None
         self._retry_at_s = 0.0
         self._unspawned = ""  # why there is no engine's process
@@ -111,12 +113,29 @@ class Supervisor:
         if self._client is not None:
             return
         try:
-            spawned = spawned or spawn_engine()
+            spawned = spawned or self._start_spare() or spawn_engine()
         except OSError as error:  # no process, no memory: like an engine that was lost at once
             self._unspawned = f"the engine can't be started: {error.strerror or error}"
             return
         self._client = EngineClient(spawned, on_news=self._on_news)
         self.status.engine_pid = self._client.pid
+
+    def keep_spare(self) -> None:
+        """In safe mode: have a process ready that has loaded nothing: the way back is shorter by its start."""
+        if self._spare is None:
+            with contextlib.suppress(OSError):  # no process, no memory: then the way back is as long as the first one
+                self._spare = spawn_spare()
+
+    def _start_spare(self) -> Spawned | None:
+        """The spare, told to load; None when there is none, or it has ended."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                spare.start()
+            except OSError:
+                spare.discard()
+                return None
+        return spare
 
     async def attach(self, plan: Plan) -> None:
         """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
@@ -214,14 +233,20 @@ class Supervisor:
         heard_ns: CLOCK_MONOTONIC of the event that asks for it, 0 when unknown; `status.stand_down_ns` counts from it.
         The state is `safe-mode` afterwards, or `stuck` if even the kernel's own SysRq-S left our scheduler in.
         """
-        await self.leave(reason, heard_ns=heard_ns)
+        await self._detach(reason, heard_ns)
         # Leaving safe mode is a person's word: earlier losses no longer count.
         self._breaker.reset()
         self._kept.clear()
         self._latched, self._waits, self._retry_at_s = False, False, 0.0
 
-    async def leave(self, reason: str, *, heard_ns: int = 0) -> None:
+    async def leave(self, reason: str) -> None:
         """The same, without anybody's word: losses still count for the next agent."""
+        await self._detach(reason, heard_ns=0)
+        if self._spare is not None:
+            self._spare.discard()
+            self._spare = None
+
+    async def _detach(self, reason: str, heard_ns: int) -> None:
         was, started_ns = self._client, time.monotonic_ns()
         await self._drop_engine(politely=True)
         if was is not None:

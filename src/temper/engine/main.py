@@ -37,7 +37,7 @@ from temper.wire.messages import (
     Request,
     Stats,
 )
-from temper.wire.pair import MAX_MESSAGE
+from temper.wire.pair import MAX_MESSAGE, receive_start
 
 
 class Engine:
@@ -55,16 +55,19 @@ class Engine:
             Detach: self._detach,
         }
 
-    def run(self, *, agent_pid: int, hotplug_seq: int) -> None:
+    def run(self, *, agent_pid: int) -> None:
         """Until the agent hangs up, detaches, or the scheduler leaves. Raises Refused when the machine can't.
 
-        Loads at once, while the agent still plans: that takes longest.
+        Told to start, it loads at once, while the agent still plans: that takes longest.
         """
+        library = libbpf.open_library()
+        start = receive_start(self._end)
+        if start is None:
+            return
         started = time.monotonic_ns()
         preflight.require(preflight.quick_checks())
-        library = libbpf.open_library()
-        timings = {"engine_start": started - _process_start_ns(), "preflight": time.monotonic_ns() - started}
-        self._scheduler = Scheduler(library, hotplug_seq=hotplug_seq, agent_pid=agent_pid, engine_pid=os.getpid())
+        timings = {"engine_start": started - start.asked_ns, "preflight": time.monotonic_ns() - started}
+        self._scheduler = Scheduler(library, hotplug_seq=start.hotplug_seq, agent_pid=agent_pid, engine_pid=os.getpid())
         self._send(Hello(PROTOCOL, os.getpid(), libbpf.version(library), timings | self._scheduler.timings_ns))
         self._poll.register(self._end, select.POLLIN)
         self._poll.register(self._scheduler.event_fd(), select.POLLIN)
@@ -121,29 +124,20 @@ class Engine:
             self._send(Failed(str(error)))
 
 
-def _process_start_ns() -> int:
-    """CLOCK_MONOTONIC of this process's start, from /proc/self/stat field 22 in clock ticks since boot."""
-    with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123 - pathlib is not imported before the attach
-        ticks = int(stat.read().rsplit(b")", 1)[1].split()[19])
-    since_boot = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    return since_boot - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run until the end; 0 when it was asked for. Why it ends otherwise is said to the agent first.
 
-    arguments, from agent/spawn.py: the engine's end of the socket pair, the parent to die with, and the
-    kernel's hotplug count before the agent read its cpus: the kernel refuses an attach with an older one.
+    arguments, from agent/spawn.py: the engine's end of the socket pair, and the parent to die with.
     """
-    if len(arguments) != 3 or not all(word.isdigit() for word in arguments):
+    if len(arguments) != 2 or not all(word.isdigit() for word in arguments):
         print("temper engine: started by the agent, not by hand", file=sys.stderr)  # noqa: T201
         return 2
-    fd, agent_pid, hotplug_seq = map(int, arguments)
+    fd, agent_pid = map(int, arguments)
     if not libbpf.die_with_parent(agent_pid):
         return 1
     engine = Engine(socket.socket(fileno=fd))
     try:
-        engine.run(agent_pid=agent_pid, hotplug_seq=hotplug_seq)
+        engine.run(agent_pid=agent_pid)
     except (BrokenPipeError, ConnectionResetError):
         return 1  # the agent is gone; ending closes the link
     except (TemperError, OSError) as error:

@@ -81,10 +81,13 @@ def hog(cgroup, cpu):
     return Spinner(cgroup, cpu, ["chrt", "-f", "50"]).until_in()
 
 
-def crowd(cgroup, count, gate, work=":"):
-    """Very many at little cost: forks of one shell that repeat `work` once a fifo is opened for writing. Their pids."""
+def crowd(cgroup, count, gate, work=":", before=()):
+    """Very many at little cost: forks of one shell that repeat `work` once a fifo is opened for writing. Their pids.
+
+    before: a program that starts the shell.
+    """
     spin = f"(: <{gate}; while :; do {work}; done) &"
-    shell = start(f'echo 0 >"$0/cgroup.procs"; for _ in $(seq {count}); do {spin} done; wait', cgroup)
+    shell = start(f'echo 0 >"$0/cgroup.procs"; for _ in $(seq {count}); do {spin} done; wait', cgroup, *before)
     until(f"{count} spinners are in {cgroup}", lambda: len(procs(cgroup)) == count + 1)
     return [pid for pid in procs(cgroup) if pid != shell.pid]
 

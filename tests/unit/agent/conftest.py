@@ -41,7 +41,7 @@ from temper.wire.messages import (
     ReadStats,
     Stats,
 )
-from temper.wire.pair import make_pair
+from temper.wire.pair import make_pair, receive_start
 
 MACHINE = Machine(tuple(Cpu(cpu, cpu, 0, 0) for cpu in range(4)))
 PODS = (
@@ -129,13 +129,15 @@ class FakeEngine:
     """Speaks an engine's part on a real socket pair, and is its process too.
 
     heard: the requests. answers: request's type -> reply, or None for silence. clings: the kernel keeps its scheduler
-    though it is killed. unkillable: the process stays, too.
+    though it is killed. unkillable: the process stays, too. waits: a spare, which greets when it is told to start.
     """
 
     pid = 4242
 
-    def __init__(self, kernel, greeting, answers):
+    def __init__(self, kernel, greeting, answers, *, waits=False):
         self.heard = []
+        self.started = None
+        self._greeting = greeting if waits else None
         self.answers = answers
         self.clings = self.unkillable = False
         self._kernel = kernel
@@ -146,7 +148,7 @@ class FakeEngine:
         for end in (self.end, self._theirs):
             end.setblocking(False)
         self._loop.add_reader(self._theirs, self._on_readable)
-        if greeting is not None:
+        if greeting is not None and not waits:
             self.say(greeting)
 
     def say(self, message):
@@ -156,6 +158,13 @@ class FakeEngine:
         return sum(isinstance(request, kind) for request in self.heard)
 
     def _on_readable(self):
+        if self._greeting is not None:
+            self.started, greeting, self._greeting = receive_start(self._theirs), self._greeting, None
+            if self.started:
+                self.say(greeting)
+            else:
+                self.close()
+            return
         packet = self._theirs.recv(1 << 20)
         if not packet:
             self.close()
@@ -192,6 +201,12 @@ class FakeEngine:
     def poll(self):
         return self._exit
 
+    def kill(self):
+        self.send_signal(9)
+
+    def wait(self):
+        return self._exit
+
     def send_signal(self, _):
         if not self.unkillable:
             self._exit = -9
@@ -215,17 +230,26 @@ def kernel(tmp_path, monkeypatch):
 
 @pytest.fixture
 async def engines(kernel, monkeypatch):
-    """What `spawn_engine` gives: made, the engines so far; greeting and answers, of those to come."""
-    started = SimpleNamespace(made=[], greeting=Hello(PROTOCOL, FakeEngine.pid, "1.5", {"load": 3}), answers={})
+    """What spawning gives. made, spares: the engines so far, of either kind; greeting, answers: of those to come."""
+    started = SimpleNamespace(
+        made=[], spares=[], greeting=Hello(PROTOCOL, FakeEngine.pid, "1.5", {"load": 3}), answers={}
+    )
 
     def spawn_engine():
         engine = FakeEngine(kernel, started.greeting, started.answers)
         started.made.append(engine)
         return Spawned(engine, engine.end)
 
+    def spawn_spare():
+        engine = FakeEngine(kernel, started.greeting, started.answers, waits=True)
+        started.spares.append(engine)
+        return Spawned(engine, engine.end)
+
     monkeypatch.setattr("temper.agent.supervisor.spawn_engine", spawn_engine)
+    monkeypatch.setattr("temper.agent.supervisor.spawn_spare", spawn_spare)
+    monkeypatch.setattr("temper.agent.spawn.read_hotplug_seq", lambda: 3)
     yield started
-    for engine in started.made:
+    for engine in (*started.made, *started.spares):
         engine.close()
         engine.end.close()
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -269,7 +270,41 @@ class TestSafeMode:
         await running.until(lambda: running.status.reason == "node annotation y=true")
         running.source.switches(None)
         await running.be(State.ENFORCING)
+        assert (len(engines.made), len(engines.spares)) == (1, 1)
+        assert engines.spares[0].started.hotplug_seq == 3
+        assert running.status.engine_pid == engines.spares[0].pid
+
+    async def test_a_spare_that_has_died_is_not_missed(self, start, engines):
+        running = start()
+        await running.be(State.ENFORCING)
+        running.source.switches("node annotation x=true")
+        await running.until(lambda: engines.spares)
+        engines.spares[0].send_signal(9)
+        running.source.switches(None)
+        await running.be(State.ENFORCING)
+        assert (len(engines.made), running.status.nr_losses) == (2, 0)
+
+    async def test_without_room_for_a_spare_the_way_back_is_the_long_one(self, start, engines, monkeypatch):
+        monkeypatch.setattr("temper.agent.supervisor.spawn_spare", Mock(side_effect=OSError("no process left")))
+        running = start()
+        await running.be(State.ENFORCING)
+        running.source.switches("node annotation x=true")
+        await running.be(State.SAFE_MODE)
+        running.source.switches(None)
+        await running.be(State.ENFORCING)
         assert len(engines.made) == 2
+
+    async def test_a_spare_ends_with_its_agent(self, start, engines):
+        running = start(sources(switch="node annotation x=true"))
+        await running.until(lambda: engines.spares)
+        await running.stop()
+        assert (engines.spares[0].started, engines.spares[0].poll()) == (None, -9)
+
+    async def test_observing_needs_no_spare(self, start, engines):
+        running = start(sources(switch="node annotation x=true"), enforce=False)
+        await running.be(State.SAFE_MODE)
+        await passes(running)
+        assert engines.spares == []
 
     async def test_the_local_switch_is_heard_without_being_told(self, start, engines):
         running = start()

@@ -94,6 +94,7 @@ async def test_the_stopwatch_of_the_annotation_is_not_the_local_switchs(agent, m
         heard.append((reason, heard_ns))
 
     monkeypatch.setattr(agent.loop._supervisor, "stand_down", stand_down)
+    monkeypatch.setattr(agent.loop._supervisor, "keep_spare", lambda: None)
     agent.source._switch, agent.source._heard_ns = "node annotation x=true", 77
     await agent.loop._pass()
     agent.loop._run_dir.engage("03:12")
