@@ -218,7 +218,26 @@ __noinline s32 unpark(u32 index, bool all, u64 now)
 /* Nobody goes before its period ends: a look at hundreds of such buckets costs next to nothing. */
 static __always_inline bool waits_for_refill(const struct temper_quota *q, u64 now)
 {
-	return q->quota_ns && bucket_is_empty(q) && now < *(volatile u64 *)&q->next_refill_ns;
+	u64 next_ns = *(volatile u64 *)&q->next_refill_ns;
+
+	if (!q->quota_ns || !bucket_is_empty(q) || now >= next_ns)
+		return false;
+	nr_refills++;
+	if (next_ns < soonest_refill_ns)
+		soonest_refill_ns = next_ns;
+	return true;
+}
+
+/* In how many nanoseconds to look at the buckets again. */
+static __always_inline u64 next_look_ns(u64 now)
+{
+	u64 next_ns = soonest_refill_ns - now;
+
+	if (!somebody_parked && elapsed_ns(now, park_ns) >= PARK_QUIET_NS)
+		return SERVICE_PERIOD_NS;
+	if (!nr_refills || nr_refills > EXACT_REFILLS || next_ns > QUOTA_PERIOD_NS)
+		return QUOTA_PERIOD_NS;
+	return next_ns + EXACT_LEAST_NS;
 }
 
 /* The bucket's queue is empty, or not: keep its books, and give a bucket back that is no cgroup's any more. */
@@ -254,6 +273,8 @@ __noinline u64 service_quotas(u64 now)
 		called_room = CALLED_BATCH;
 	}
 	somebody_parked = false;
+	nr_refills = 0;
+	soonest_refill_ns = ~0ULL;
 	bpf_for(word, 0, TEMPER_MAX_QUOTAS / 64) {
 		u64 bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
 
@@ -269,11 +290,11 @@ __noinline u64 service_quotas(u64 now)
 			all = index >= first && called_room > 0;
 			if (all && --called_room == 0)
 				called_next = index + 1;
-			if (all || !waits_for_refill(&quotas[index % TEMPER_MAX_QUOTAS], now))
+			if (!waits_for_refill(&quotas[index % TEMPER_MAX_QUOTAS], now) || all)
 				unpark_bucket(index, all, now);
 		}
 	}
-	return somebody_parked || elapsed_ns(now, park_ns) < PARK_QUIET_NS ? QUOTA_PERIOD_NS : SERVICE_PERIOD_NS;
+	return next_look_ns(now);
 }
 
 #endif

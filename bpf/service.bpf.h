@@ -47,6 +47,21 @@ static __always_inline void wake_idle(u32 slot, u32 layer)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
 }
 
+/* The same for one task, which may not use every cpu of its layer's: another one would be woken for nothing. */
+static __always_inline void wake_idle_for(struct task_struct *p, u32 slot, u32 layer)
+{
+	const struct cpumask *all = layer_mask(slot, layer, MASK_ALL);
+	struct bpf_cpumask *both = only_mask(&scratch);
+	s32 cpu;
+
+	if (!all || !both)
+		return;
+	bpf_cpumask_and(both, all, p->cpus_ptr);
+	cpu = task_cannot_move(p) ? scx_bpf_task_cpu(p) : scx_bpf_pick_idle_cpu((const struct cpumask *)both, 0);
+	if (cpu >= 0)
+		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+}
+
 /* From the queue that is looked through to the guests of a cpu; false when it has just left the queue. */
 static __always_inline bool move_to_guests(struct bpf_iter_scx_dsq *it, struct task_struct *found,
 					   struct task_ctx *tctx, s32 cpu, u64 now)
@@ -75,12 +90,13 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), place_vtime(p, tctx, llc)))
 		return;
 	compete(p->scx.weight, tctx);
-	wake_idle(slot, layer);
+	wake_idle_for(p, slot, layer);
 }
 
 u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
 s64 clock_distance_ns; /* clock_ns() - CLOCK_MONOTONIC */
+u64 distance_at_ns;    /* CLOCK_MONOTONIC of the last look at it */
 u64 serviced_ns;       /* when all but the quotas was last looked after */
 u32 nr_looks;
 bool somebody_waits;   /* at this look */
@@ -122,6 +138,8 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 	else if (is_stranded(p, tctx, tctx->class, now) &&
 		 move_to_guests(it, found, tctx, guest_cpu(p, rescue_cpu(p, slot, tctx->layer, cpu)), now))
 		count(tctx->layer, nr_rescued);
+	else if (!is_unrestricted(p))
+		wake_idle_for(p, slot, tctx->layer);
 }
 
 /*
@@ -287,12 +305,15 @@ __noinline u64 service_quotas(u64 now);
 /*
  * The clock that tasks wait by (clock_ns), for a timer. Outside the scheduler's own operations it may be as old as the
  * cpu's last look at it: a bucket's refill was seen 74 ms late. CLOCK_MONOTONIC never is, but NTP slews it, by 500 ppm
- * at most. So the distance between the two is kept: what is measured is it, or too little.
+ * at most. So the distance between the two is kept: what is measured is it, or too little, and it shrinks by no more
+ * than twice that.
  */
 static __always_inline u64 timer_clock_ns(u64 monotonic_ns)
 {
-	s64 distance_ns = clock_ns() - monotonic_ns, least_ns = clock_distance_ns - NSEC_PER_MSEC / 100;
+	s64 distance_ns = clock_ns() - monotonic_ns;
+	s64 least_ns = clock_distance_ns - (s64)(elapsed_ns(monotonic_ns, distance_at_ns) >> 10);
 
+	distance_at_ns = monotonic_ns;
 	clock_distance_ns = distance_ns > least_ns ? distance_ns : least_ns;
 	return monotonic_ns + clock_distance_ns;
 }

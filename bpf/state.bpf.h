@@ -60,6 +60,9 @@ enum {
 	CEILING_PERIOD_NS = 20 * NSEC_PER_MSEC,
 	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
+	/* ... and at the very moment, unless so many are waited for: who begins late has two quotas in one period's time. */
+	EXACT_REFILLS = 16,
+	EXACT_LEAST_NS = NSEC_PER_MSEC / 20, /* clocks of a timer and of a cpu are not the same to the microsecond */
 	PARK_QUIET_NS = 2000 * NSEC_PER_MSEC,
 	/* ... and every parked task is looked at this often: nothing tells that one is called. */
 	CALLED_PERIOD_NS = 40 * NSEC_PER_MSEC,
@@ -179,6 +182,8 @@ bool only_called;		  /* of the bucket's queue that is looked through, nobody els
 u32 nr_stay;			  /* ... so many stay, at least */
 u32 called_room;		  /* how many buckets this look for the called may still take */
 u32 called_next;		  /* the bucket at which the next look for the called begins */
+u64 soonest_refill_ns;		  /* of the buckets that wait for one, at this look */
+u32 nr_refills;			  /* ... and how many those are */
 
 /* Cgroup id -> the index of its bucket in `quotas`. */
 struct {

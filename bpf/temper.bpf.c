@@ -651,6 +651,7 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_init)
 		return err;
 	control.beat_ns = bpf_ktime_get_ns();
 	clock_distance_ns = clock_ns() - control.beat_ns;
+	distance_at_ns = control.beat_ns;
 	timer = bpf_map_lookup_elem(&service_timers, &zero);
 	if (!timer)
 		return -2;

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 from tests.kernel.harness import kernel, workloads
 from tests.kernel.harness.temper import RUN, status, stop_process, temper
-from tests.kernel.harness.waiting import until_gone
+from tests.kernel.harness.waiting import until, until_gone
 
 
 def switch(word, *options):
@@ -44,6 +46,42 @@ def test_safe_mode_with_a_living_agent(run_agent, measured):
     agent.until_attached(times=2)
     assert switch("off")["engaged"] is False
     assert temper("safe-mode", "status", "--local").stdout == "safe mode is off; the kernel says enabled\n"
+
+
+def spares(agent):
+    """Pids of the agent's children."""
+    return [int(pid) for pid in Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()]
+
+
+def programs_of(pid):
+    """How many BPF programs a process holds."""
+    fds = Path(f"/proc/{pid}/fdinfo").iterdir()
+    return sum("prog_id:" in fd.read_text() for fd in fds)
+
+
+def test_a_spare_waits_in_safe_mode(run_agent, measured):
+    agent = run_agent(workloads.text())
+    engine = agent.until_attached()["engine_pid"]
+    assert programs_of(engine)
+    switch("on")
+    agent.until_state("safe-mode")
+    (spare,) = until("a spare waits", lambda: spares(agent))
+    assert spare != engine
+    until("it is ready", lambda: "libbpf.so" in Path(f"/proc/{spare}/maps").read_text())
+    assert not programs_of(spare)
+    began = time.monotonic()
+    switch("off")
+    assert agent.until_attached(times=2)["engine_pid"] == spare
+    measured("safe-mode off -> attached, with a spare", time.monotonic() - began)
+
+    switch("on")
+    agent.until_state("safe-mode")
+    (spare,) = until("a spare waits", lambda: spares(agent))
+    os.kill(spare, signal.SIGKILL)
+    switch("off")
+    said = agent.until_attached(times=3)
+    assert said["engine_pid"] != spare
+    assert said["nr_losses"] == 0
 
 
 def test_safe_mode_with_a_dead_agent(run_agent):

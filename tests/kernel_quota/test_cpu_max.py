@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
+from itertools import pairwise
 
 import pytest
 from tests.kernel.harness import cgroups, kernel, load, workloads
 from tests.kernel.harness.limits import TICK_S, cpus_used, limit
+from tests.kernel.harness.trace import tracing
 
 CPUS = 4
 WINDOW_S = 10.0
 # Of what was asked. One more tick on each cpu than was asked for may fall into a window, and is owed to the next.
 CLOSE = 0.01
+# After a refill: what else is due at that moment on that cpu, and two clocks.
+LATE_S = 0.002
 
 
 @pytest.fixture
@@ -51,3 +56,16 @@ def test_an_edit_counts_at_once(attached):
     limit("test-q/edited", 20_000)
     time.sleep(0.1)
     assert cpus_used(cgroup, 1.0) == pytest.approx(0.2, abs=0.06)
+
+
+# Idle cpus that it may not use were woken in place of its own: it was up to 20 ms late, and had two quotas in 100 ms.
+def test_who_may_use_some_cpus_goes_on_at_the_refill(attached, measured):
+    (one,) = load.spinners(limit("test-q/some", 5_000), 1)
+    os.sched_setaffinity(one.pid, {0, 1})
+    with tracing("sched_switch") as trace:
+        time.sleep(3.0)
+    begins_s = [spell.start_s for last, spell in pairwise(trace.spells[one.pid]) if spell.start_s - last.end_s > 0.05]
+    off_s = [(begin_s - begins_s[0] + 0.05) % 0.1 - 0.05 for begin_s in begins_s]
+    measured(f"{len(off_s)} times on at a refill: the latest after the soonest", max(off_s) - min(off_s))
+    assert len(off_s) > 20
+    assert max(off_s) - min(off_s) <= LATE_S
