@@ -237,7 +237,8 @@ static __always_inline u64 next_look_ns(u64 now)
 		return SERVICE_PERIOD_NS;
 	if (!nr_refills || nr_refills > EXACT_REFILLS || next_ns > QUOTA_PERIOD_NS)
 		return QUOTA_PERIOD_NS;
-	return next_ns + EXACT_LEAST_NS;
+	next_ns += EXACT_AFTER_NS;
+	return next_ns > EXACT_LEAST_NS ? next_ns : EXACT_LEAST_NS;
 }
 
 /* The bucket's queue is empty, or not: keep its books, and give a bucket back that is no cgroup's any more. */

@@ -135,11 +135,11 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 		unpark_room -= TICK_NS;
 	if (look == PARKED || lost_cache || tctx->class != owner || (nr_hogged && !has_home(p, slot, tctx->layer)))
 		rehome(it, found, p, tctx, slot, cpu, now);
-	else if (is_stranded(p, tctx, tctx->class, now) &&
-		 move_to_guests(it, found, tctx, guest_cpu(p, rescue_cpu(p, slot, tctx->layer, cpu)), now))
+	else if (!is_stranded(p, tctx, tctx->class, now)) {
+		if (!is_unrestricted(p))
+			wake_idle_for(p, slot, tctx->layer);
+	} else if (move_to_guests(it, found, tctx, guest_cpu(p, rescue_cpu(p, slot, tctx->layer, cpu)), now))
 		count(tctx->layer, nr_rescued);
-	else if (!is_unrestricted(p))
-		wake_idle_for(p, slot, tctx->layer);
 }
 
 /*

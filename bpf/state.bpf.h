@@ -16,7 +16,10 @@ enum {
 	NSEC_PER_USEC = 1000,
 	NSEC_PER_MSEC = 1000 * 1000,
 
-	/* The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile. */
+	/*
+	 * The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile; five of them for
+	 * one that may use some cpus only.
+	 */
 	SERVICE_PERIOD_NS = 20 * NSEC_PER_MSEC,
 	SERVICE_FULL_EVERY = 5, /* periods from one look through every queue to the next */
 	/*
@@ -40,7 +43,7 @@ enum {
 	/* Having run one guest, a cpu with work of its own serves none for seven times as long: an eighth. */
 	GUEST_PAUSE_FACTOR = 7,
 	GUEST_PAUSE_MAX_NS = 100 * NSEC_PER_MSEC,
-	/* So many that this makes pauses too long, they get no more than a quarter all the same: see temper_running. */
+	/* So many that they come more often, they get a quarter all the same: see charge_guest. */
 	GUEST_FULL_FACTOR = 3,
 	TURN_CHECK_NS = NSEC_PER_MSEC, /* a cpu looks for outranked layers this often */
 	/*
@@ -62,7 +65,8 @@ enum {
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
 	/* ... and at the very moment, unless so many are waited for: who begins late has two quotas in one period's time. */
 	EXACT_REFILLS = 16,
-	EXACT_LEAST_NS = NSEC_PER_MSEC / 20, /* clocks of a timer and of a cpu are not the same to the microsecond */
+	EXACT_AFTER_NS = NSEC_PER_MSEC / 50, /* clocks of a timer and of a cpu are not the same to the microsecond */
+	EXACT_LEAST_NS = NSEC_PER_MSEC / 4,  /* short periods out of step with each other make no storm of timers */
 	PARK_QUIET_NS = 2000 * NSEC_PER_MSEC,
 	/* ... and every parked task is looked at this often: nothing tells that one is called. */
 	CALLED_PERIOD_NS = 40 * NSEC_PER_MSEC,
@@ -101,7 +105,7 @@ struct temper_no_room no_room SEC(".data.no_room");
 
 struct cpu_ctx {
 	u64 guest_next_ns;   /* no guest before this while there is other work */
-	u64 guest_full_ns;   /* before this, guests have had their quarter: one that is due only looks in */
+	u64 guest_full_ns;   /* before this, guests have had their quarter: who is due only looks in if others wait */
 	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
 	u64 preempted_ns;    /* when a wake-up last took this cpu */
 	u64 guest_hint_ns;   /* when a guest was last put here; 0: there is none (queues.bpf.h) */
@@ -115,6 +119,7 @@ struct cpu_ctx {
 	u8 preempts;	     /* the running task is itself of a preempting layer */
 	u8 guest;	     /* the running task is a guest here */
 	u8 looks_in;	     /* ... and was told to end at once */
+	u8 next_leaves;	     /* the guest that runs here next will be */
 	u8 exclusive;	     /* the running task's core is its layer's alone */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
 	u8 hog_looks;	     /* how often it was found kept by a higher class of late */
@@ -281,7 +286,10 @@ struct {
 	__type(value, struct mask);
 } unhogged SEC(".maps");
 
-/* Room for one intersection, per cpu: ops do not nest on a cpu. */
+/*
+ * Room for one intersection, per cpu. Ops do not nest on a cpu, but one may interrupt the service timer's look: then that
+ * one wakes a cpu for nothing, or takes a task for a guest that is none, until its next run.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -161,8 +161,12 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 }
 
 /*
- * A guest ran: when is the next one due, and when may one run for more than a moment? Many take turns by a timetable, so
- * that those who are late, for this cpu looks only when something ends, come one after the other.
+ * A guest ran: when is the next one due, and when may one that others wait behind run for more than a moment? Many go by
+ * a timetable: this cpu looks only when something ends, and who is late by then comes one after the other. (It is
+ * charged when it is about to go on and again when it stops: the second time, for next to nothing, changes little.)
+ *
+ * The moment is not the same each time: were it, and the guests a multiple of those that go by in it, the same ones
+ * would have it for ever.
  */
 static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_ns)
 {
@@ -173,15 +177,22 @@ static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_
 
 	if (pause_ns > GUEST_PAUSE_MAX_NS)
 		pause_ns = GUEST_PAUSE_MAX_NS;
-	/* It is charged when it is about to go on and again when it stops: the second time takes nothing back. */
-	if (pause_ns <= turn_ns)
-		next_ns = next_ns > now + pause_ns ? next_ns : now + pause_ns;
-	else if (next_ns < now)
-		next_ns = (next_ns > now - GUEST_PAUSE_MAX_NS ? next_ns : now - GUEST_PAUSE_MAX_NS) + turn_ns;
+	if (turn_ns >= GUEST_PAUSE_MAX_NS) {
+		if (next_ns < now + pause_ns)
+			next_ns = now + pause_ns;
+	} else if (next_ns < now) {
+		if (next_ns < now - GUEST_PAUSE_MAX_NS)
+			next_ns = now - GUEST_PAUSE_MAX_NS;
+		next_ns += pause_ns < turn_ns ? pause_ns : turn_ns;
+	}
 	cctx->guest_next_ns = next_ns;
+	if (cctx->looks_in) {
+		cctx->looks_in = false;
+		return;
+	}
 	full_ns = (full_ns > now ? full_ns : now) + ran_ns * GUEST_FULL_FACTOR;
+	full_ns += ran_ns * (bpf_get_prandom_u32() % 256) / 256;
 	cctx->guest_full_ns = full_ns < most_ns ? full_ns : most_ns;
-	cctx->looks_in = false;
 }
 
 /* What ran since the last look, charged to the task and its layer. Called when it stops and when it goes on. */
@@ -245,6 +256,28 @@ __noinline bool serve_ranks(u32 slot, s32 cpu, u32 first, u32 behind, u64 now)
 	return false;
 }
 
+/* Does a task wait that may run here, and is of no idle cgroup? By the hints, which may be late. */
+__noinline bool somebody_queued(s32 cpu)
+{
+	struct temper_config *config = config_of(active_slot());
+	u32 layer;
+
+	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
+		if (may_use(config, cpu, layer) && *(volatile u64 *)&queued[layer % MAX_CLASSES])
+			return true;
+	return false;
+}
+
+/*
+ * A guest that is due was taken, though guests have had their quarter: does it have to leave again at once, because others
+ * want this cpu? It is switched to all the same, for each has to run within the watchdog's time.
+ */
+static __always_inline bool has_to_leave(const struct cpu_ctx *cctx, s32 cpu, bool prev_waits, u64 now)
+{
+	return now < cctx->guest_full_ns &&
+	       ((prev_waits && !cctx->guest) || beside_exclusive(cpu) || somebody_queued(cpu));
+}
+
 /* Its class, if it is behind its queue's clock although it just ran; else MAX_CLASSES. */
 static __always_inline u32 class_if_behind(const struct task_struct *p, const struct task_ctx *tctx)
 {
@@ -258,20 +291,23 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	u32 slot = active_slot(), behind = MAX_CLASSES;
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	bool hurry = cctx->hurry, yields = cctx->guest; /* prev goes on only when nobody else is there */
+	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
+	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
 	cctx->hurry = 0;
-	if (now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
+	if (tctx)
+		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
+	cctx->next_leaves = false;
+	if (now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now)) {
+		cctx->next_leaves = has_to_leave(cctx, cpu, prev_waits, now);
 		return;
+	}
 	if (serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
 	if (elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
 		return;
-	if (prev && (prev->scx.flags & TASK_QUEUED)) {
-		struct task_ctx *tctx = task_ctx(prev);
-
-		if (tctx)
-			charge(prev, tctx, cctx, cpu);
+	if (prev_waits) {
 		slice_ns = slice_to_go_on(prev, tctx, slot, cpu, now);
 		if (tctx && is_idle(tctx))
 			yields = true;
@@ -342,18 +378,6 @@ static __always_inline void account_run(struct temper_layer_stats *s, struct tas
 		s->max_wait_ns = wait_ns;
 }
 
-/* Does a task wait that may run here, and is of no idle cgroup? By the hints, which may be late. */
-__noinline bool somebody_queued(s32 cpu)
-{
-	struct temper_config *config = config_of(active_slot());
-	u32 layer;
-
-	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
-		if (may_use(config, cpu, layer) && *(volatile u64 *)&queued[layer % MAX_CLASSES])
-			return true;
-	return false;
-}
-
 /* May be called on another cpu than the task's, when its nice level, affinity or cgroup changes. */
 void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 {
@@ -389,11 +413,9 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	compete(p->scx.weight, tctx);
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
-	/*
-	 * It may go as far as user space: the kick is heeded on the way there. So does a guest of too many, for each has
-	 * to run within the watchdog's time.
-	 */
-	cctx->looks_in = cctx->guest && now < cctx->guest_full_ns && somebody_queued(cpu);
+	cctx->looks_in = cctx->next_leaves && tctx->guest && !may_use(config, cpu, tctx->layer) && can_park(p);
+	cctx->next_leaves = false;
+	/* It may go as far as user space: the kick is heeded on the way there. */
 	if (cctx->looks_in || throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 	if (cctx->turn_of == tctx->layer + 1) {

@@ -5,36 +5,64 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
 from tests.kernel.harness import cgroups, kernel, load
 from tests.kernel.harness.plans import plan
 from tests.kernel.harness.trace import tracing
 
-GUESTS = 500
 CPU = 3
-WINDOW_S = 3.0
 SHARE = 1 / 4
-# The switches to and from those that only look in, and the owner's queue seen a moment late.
+# The switches to and from those that only look in, and a slice that ends at a tick.
 BESIDE = 0.05
 LONGEST_WAIT_S = 2.0
+A_TICK_S = 0.001  # a run that was not ended at once
 
 
-def test_a_crowd_pinned_to_a_fenced_cpu(attached_scheduler, folder, measured):
+@pytest.fixture
+def fenced(attached_scheduler):
+    """Critical owns cpu 3, where one of its own spins; the cgroup of Background, to be pinned there."""
     critical, background = cgroups.make("test-c"), cgroups.make("test-b")
     attached_scheduler.commit(plan(("critical", "test-c", 1), ("background", "test-b")))
     (owner,) = load.spinners(critical, 1)
+    return owner, background
+
+
+# Of 160 every second one is due when the quarter is used up: were it always the same ones, half would stand still.
+@pytest.mark.parametrize(("count", "window_s", "run_on"), [(2, 2.0, 1.0), (160, 8.0, 0.85), (500, 3.0, 0.1)])
+def test_a_crowd_pinned_to_a_fenced_cpu(fenced, folder, measured, count, window_s, run_on):
+    owner, background = fenced
     os.mkfifo(folder / "gate")
-    guests = load.crowd(background, GUESTS, folder / "gate", before=["taskset", "-c", str(CPU)])
+    guests = load.crowd(background, count, folder / "gate", before=["taskset", "-c", str(CPU)])
 
     with (folder / "gate").open("w"), kernel.Watch() as watch:
         time.sleep(1.0)
         before_s, started_s = owner.ran_s(), time.monotonic()
+        guests_before_s = [load.ran_s(pid) for pid in guests]
         with tracing("sched_switch") as trace:
-            time.sleep(WINDOW_S)
+            time.sleep(window_s)
         share = 1 - (owner.ran_s() - before_s) / (time.monotonic() - started_s)
+        ran_s = [load.ran_s(pid) - had_s for pid, had_s in zip(guests, guests_before_s, strict=True)]
     assert owner.cpu() == CPU
-    waits = [trace.away_s.get(pid, WINDOW_S) for pid in guests]
-    measured(f"what {GUESTS} guests take of a busy fenced cpu", share)
-    measured("... and the longest of their waits", max(waits))
+    waits = [trace.away_s.get(pid, window_s) for pid in guests]
+    went_on = sum(each > A_TICK_S for each in ran_s) / count
+    measured(f"what {count} guests take of a busy fenced cpu", share)
+    measured("... the longest of their waits", max(waits))
+    measured(f"... went on in {window_s:g} s", f"{went_on:.0%}")
     assert 0.05 < share <= SHARE + BESIDE
     assert max(waits) <= LONGEST_WAIT_S
+    assert went_on >= run_on
     assert watch.states == ["enabled"]
+
+
+def test_guests_have_a_cpu_that_nobody_else_wants(attached_scheduler, measured):
+    """Though a queue of its owner's is never empty: who waits there may use another cpu only."""
+    critical, background = cgroups.make("test-c"), cgroups.make("test-b")
+    attached_scheduler.commit(plan(("critical", "test-c", 2), ("background", "test-b")))
+    load.spinners(critical, 2, cpu=2)
+    guests = load.spinners(background, 2, cpu=CPU)
+    time.sleep(0.5)
+    before_s, started_s = sum(one.ran_s() for one in guests), time.monotonic()
+    time.sleep(2.0)
+    share = (sum(one.ran_s() for one in guests) - before_s) / (time.monotonic() - started_s)
+    measured("what two guests take of a fenced cpu that nobody else wants", share)
+    assert share > 0.9

@@ -16,7 +16,7 @@ WINDOW_S = 10.0
 # Of what was asked. One more tick on each cpu than was asked for may fall into a window, and is owed to the next.
 CLOSE = 0.01
 # After a refill: what else is due at that moment on that cpu, and two clocks.
-LATE_S = 0.002
+LATE_S = 0.001
 
 
 @pytest.fixture

@@ -230,6 +230,9 @@ class Agent:
         # The source's stopwatch says nothing of the local switch: it may have run for days.
         local = self._run_dir.safe_mode_reason() is not None
         await self._supervisor.stand_down(reason, heard_ns=0 if local else self._source.switch_heard_ns())
+        if self._spawned is not None:  # it has loaded the scheduler, for cpus as they were
+            self._spawned.discard()
+            self._spawned = None
         if self._options.enforce:
             self._publish()  # a process more to start may take its time
             self._supervisor.keep_spare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from temper.node.sched_ext import read_hotplug_seq
 from temper.wire.pair import make_pair, send_start
 
 NICE = -20
+DISCARD_S = 0.5
 
 
 class Spawned(NamedTuple):
@@ -28,11 +30,17 @@ class Spawned(NamedTuple):
         """
         send_start(self.end, read_hotplug_seq())
 
+    @property
+    def ended(self) -> bool:
+        """Is its process gone?"""
+        return self.process.poll() is not None
+
     def discard(self) -> None:
-        """End one that nobody needs. It has loaded nothing, or its link closes with it."""
+        """End one that nobody needs. It has attached nothing, so one that can't be killed yet is not waited for."""
         self.end.close()
         self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(DISCARD_S)
 
 
 def ready_to_spawn() -> bool:

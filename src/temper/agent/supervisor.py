@@ -122,20 +122,26 @@ class Supervisor:
 
     def keep_spare(self) -> None:
         """In safe mode: have a process ready that has loaded nothing: the way back is shorter by its start."""
+        if self._spare is not None and self._spare.ended:
+            self._discard_spare()
         if self._spare is None:
             with contextlib.suppress(OSError):  # no process, no memory: then the way back is as long as the first one
                 self._spare = spawn_spare()
 
     def _start_spare(self) -> Spawned | None:
         """The spare, told to load; None when there is none, or it has ended."""
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            try:
-                spare.start()
-            except OSError:
-                spare.discard()
-                return None
-        return spare
+        if self._spare is not None and not self._spare.ended:
+            with contextlib.suppress(OSError):
+                self._spare.start()
+                spare, self._spare = self._spare, None
+                return spare
+        self._discard_spare()
+        return None
+
+    def _discard_spare(self) -> None:
+        if self._spare is not None:
+            self._spare.discard()
+            self._spare = None
 
     async def attach(self, plan: Plan) -> None:
         """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
@@ -242,9 +248,7 @@ class Supervisor:
     async def leave(self, reason: str) -> None:
         """The same, without anybody's word: losses still count for the next agent."""
         await self._detach(reason, heard_ns=0)
-        if self._spare is not None:
-            self._spare.discard()
-            self._spare = None
+        self._discard_spare()
 
     async def _detach(self, reason: str, heard_ns: int) -> None:
         was, started_ns = self._client, time.monotonic_ns()

@@ -204,7 +204,7 @@ class FakeEngine:
     def kill(self):
         self.send_signal(9)
 
-    def wait(self):
+    def wait(self, _timeout_s=None):
         return self._exit
 
     def send_signal(self, _):

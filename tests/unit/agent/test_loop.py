@@ -294,6 +294,22 @@ class TestSafeMode:
         await running.be(State.ENFORCING)
         assert len(engines.made) == 2
 
+    async def test_an_engine_started_earlier_has_no_place_in_safe_mode(self, start, engines):
+        early = supervisor.spawn_engine()
+        running = start(sources(switch="node annotation x=true"), spawned=early)
+        await running.until(lambda: engines.spares)
+        assert engines.made[0].poll() is not None
+        running.source.switches(None)
+        await running.be(State.ENFORCING)
+        assert (len(engines.made), len(engines.spares)) == (1, 1)
+
+    async def test_a_spare_that_has_died_is_replaced_when_the_reason_changes(self, start, engines):
+        running = start(sources(switch="node annotation x=true"))
+        await running.until(lambda: engines.spares)
+        engines.spares[0].send_signal(9)
+        running.source.switches("node annotation y=true")
+        await running.until(lambda: len(engines.spares) == 2)
+
     async def test_a_spare_ends_with_its_agent(self, start, engines):
         running = start(sources(switch="node annotation x=true"))
         await running.until(lambda: engines.spares)
