@@ -100,7 +100,7 @@ def table() -> Iterator[str]:
             yield str(limit)
 
 
-# Every value of the table is in one of them.
+# Every two values of the table that go together are in one of them.
 DEFAULT_POINTS = (
     "5pct-100ms-b0-t1",
     "5pct-100ms-b1-t64",
@@ -108,8 +108,11 @@ DEFAULT_POINTS = (
     "25pct-10ms-b0-t64",
     "25pct-100ms-b0-t8",
     "25pct-100ms-b1-t8",
+    "25pct-1000ms-b1-t1",
     "150pct-10ms-b1-t8",
     "150pct-100ms-b0-t64",
+    "150pct-1000ms-b0-t1",
+    "350pct-10ms-b1-t1",
     "350pct-100ms-b0-t8",
     "350pct-1000ms-b1-t64",
 )

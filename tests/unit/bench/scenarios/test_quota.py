@@ -1,7 +1,10 @@
+from dataclasses import astuple
+from itertools import combinations
+
 import pytest
 from bench.guest.stage import Look
 from bench.scenario import Order, Seen
-from bench.scenarios.quota import BURSTS, DEFAULT_POINTS, PERIODS_MS, QUOTAS_PERCENT, THREADS, Limit, Quota
+from bench.scenarios.quota import DEFAULT_POINTS, Limit, Quota
 
 S, MS = 10**9, 10**6
 POINT = "25pct-100ms-b1-t1"
@@ -82,12 +85,13 @@ def test_the_table_has_every_point_that_the_kernel_takes():
     assert set(DEFAULT_POINTS) <= set(points)
 
 
-def test_every_value_of_the_table_is_played_unless_told_otherwise():
-    limits = [Limit.of(point) for point in DEFAULT_POINTS]
-    assert {limit.quota_percent for limit in limits} == set(QUOTAS_PERCENT)
-    assert {limit.period_ms for limit in limits} == set(PERIODS_MS)
-    assert {limit.burst for limit in limits} == set(BURSTS)
-    assert {limit.threads for limit in limits} == set(THREADS)
+def pairs(points):
+    """Every two values of a point, with which of its parts they are."""
+    return {pair for point in points for pair in combinations(enumerate(astuple(Limit.of(point))), 2)}
+
+
+def test_every_two_values_of_the_table_are_played_together_unless_told_otherwise():
+    assert pairs(DEFAULT_POINTS) == pairs(Quota.all_points)
 
 
 def test_the_window_is_of_whole_periods():
