@@ -215,7 +215,10 @@ __noinline s32 unpark(u32 index, bool all, u64 now)
 	return nr_stay;
 }
 
-/* Nobody goes before its period ends: a look at hundreds of such buckets costs next to nothing. */
+/*
+ * Nobody goes before its period ends: a look at hundreds of such buckets costs next to nothing. One that waits is noted,
+ * for next_look_ns.
+ */
 static __always_inline bool waits_for_refill(const struct temper_quota *q, u64 now)
 {
 	u64 next_ns = *(volatile u64 *)&q->next_refill_ns;

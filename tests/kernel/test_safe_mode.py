@@ -78,7 +78,7 @@ def test_a_spare_waits_in_safe_mode(run_agent, measured):
     agent.until_state("safe-mode")
     (spare,) = until("a spare waits", lambda: spares(agent))
     os.kill(spare, signal.SIGKILL)
-    until("it has ended", lambda: Path(f"/proc/{spare}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    until_gone(spare)
     switch("off")
     said = agent.until_attached(times=3)
     assert said["engine_pid"] != spare

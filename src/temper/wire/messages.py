@@ -1,7 +1,8 @@
 """What agent and engine say to each other: one request, one reply, in msgpack.
 
-The engine also speaks unasked twice: `Hello` (or `Refusal`) when it starts, `Ended` when the kernel let the
-scheduler go. Everything else answers the agent's last request, so neither side ever guesses.
+Before all of this the agent says once, without msgpack, that the engine may load (`pair.Start`). The engine also speaks
+unasked twice: `Hello` (or `Refusal`) when it has, `Ended` when the kernel let the scheduler go. Everything else
+answers the agent's last request, so neither side ever guesses.
 """
 
 from __future__ import annotations
