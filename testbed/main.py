@@ -27,6 +27,7 @@ examples:
 
 exit status: the command's; 124 when --timeout ended it; 125 when the test bed failed or
 an argument is wrong; 128 + N after signal N.
+SIGQUIT (Ctrl-\\) ends a guest that hangs, as --timeout does: both tell where each of its cpus was.
 The command runs as root in /opt/temper, where src, tests and bench are; what it writes there is forgotten.
 docs/testbed.md says more.
 """

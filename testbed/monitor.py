@@ -7,11 +7,14 @@ import socket
 
 from testbed.progress import TestbedError
 
+ANSWER_S = 60.0  # QEMU's start is waited for too
+
 
 class Monitor:
-    """The conversation on a connected socket; it waits for QEMU to be up."""
+    """The conversation on a connected socket; it waits for QEMU to be up. TestbedError or OSError when it fails."""
 
     def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(ANSWER_S)
         self._lines = connection.makefile("rw")
         self._read()  # the greeting
         self._ask({"execute": "qmp_capabilities"})

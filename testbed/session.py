@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -20,8 +21,9 @@ from testbed.progress import TestbedError, say, tail
 READY, STDOUT, STDERR, EXIT = range(4)  # as in guest/job.py
 TIMED_OUT = 124
 BOOT_S = 300.0
+ANSWER_S = 20.0  # for a guest whose cpus are asked where they are
 DESCRIPTOR = {STDOUT: 1, STDERR: 2}
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # The i8254's channel 0 as a square wave of 1193182 Hz / 240: an edge every 0.1 ms (figures: docs/testbed.md).
 PIT_WRITES = ((0x43, 0x36), (0x40, 240), (0x40, 0))
@@ -32,6 +34,7 @@ class Stopped(Exception):
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
+        self.number = number
         self.exit_code = 128 + number
 
 
@@ -49,6 +52,7 @@ class Session:
     console: int = field(default_factory=lambda: os.memfd_create("console"))
     log: int = field(default_factory=lambda: os.memfd_create("log"))
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    monitor: Monitor | None = None
     ready: bool = False
     buffer: bytearray = field(default_factory=bytearray)
 
@@ -56,7 +60,12 @@ class Session:
         """Boot, pass the output on, and return the job's exit status; every child is gone afterwards."""
         try:
             job, monitor = self._start(image=image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
-            return self._follow(job, self._greet(monitor))
+            self.monitor = self._greet(monitor)
+            return self._follow(job, self.monitor)
+        except Stopped as stopped:
+            if stopped.number == signal.SIGQUIT:
+                say(f"the job was stopped by {stopped}\n{self.question()}")
+            raise
         finally:
             for process in reversed(self.processes):
                 children.stop(process)
@@ -109,7 +118,7 @@ class Session:
         while True:
             waited = time.monotonic() - started
             if self.timeout_s and waited > self.timeout_s:
-                say(f"the job was stopped after {self.timeout_s:g} s (--timeout)\n{self.evidence()}")
+                say(f"the job was stopped after {self.timeout_s:g} s (--timeout)\n{self.question()}")
                 return TIMED_OUT
             if not self.ready and waited > BOOT_S:
                 raise TestbedError(f"the guest did not boot within {BOOT_S:g} s\n{self.evidence()}")
@@ -146,12 +155,24 @@ class Session:
                 _write(DESCRIPTOR[channel], payload)
         return None
 
-    def evidence(self) -> str:
+    def question(self) -> str:
+        """Ask the guest where each of its cpus is. It tells its console, by a panic, and ends: the evidence."""
+        if self.monitor is None:
+            return self.evidence()
+        try:
+            self.monitor.human("nmi")
+        except (TestbedError, OSError) as error:
+            say(f"QEMU can't be asked where the cpus are: {error}")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.processes[-1].wait(ANSWER_S)
+        return self.evidence(lines=60 + 60 * self.shape.topology.cpus)
+
+    def evidence(self, lines: int = 40) -> str:
         """The ends of the guest's console and of QEMU's own output."""
         shown = []
         for title, fd in (("QEMU", self.log), ("the guest's console", self.console)):
             text = os.pread(fd, 1 << 22, 0).decode(errors="replace")
-            shown.append(f"  {title}:\n{tail(text)}" if text.strip() else f"  {title}: nothing")
+            shown.append(f"  {title}:\n{tail(text, lines)}" if text.strip() else f"  {title}: nothing")
         return "\n".join(shown)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
+import signal
 import socket
 import subprocess
 import threading
@@ -18,6 +20,7 @@ HTTP_PORT = 9100
 BOOT_S = 120.0
 LIFE_S = 4 * 3600  # a long run of chaos; who started it ends it before
 ANSWER_S = 90.0
+QUIT_S = 100.0  # QEMU has a minute to answer, the kernel twenty seconds
 
 
 class Guest:
@@ -54,7 +57,7 @@ class Guest:
                 return self._greet(socket.create_connection(("127.0.0.1", self.ports[PORT]), timeout=5))
             except (OSError, ValueError, KeyError):
                 time.sleep(0.2)
-        raise TimeoutError(f"no guest: {(self.share / 'testbed.log').read_text(errors='replace')[-4000:]}")
+        raise TimeoutError(f"no guest: {self._said()}")
 
     def _greet(self, connection: socket.socket) -> socket.socket:
         """QEMU takes connections before anybody listens in the guest: only an answer proves one."""
@@ -69,9 +72,12 @@ class Guest:
         return connection
 
     def _listen(self) -> None:
-        with self._socket.makefile("rb") as lines:
+        with contextlib.suppress(ConnectionError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._hear(json.loads(line))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(QUIT_S)
+        self._answers.put({"error": f"the guest has ended: {self._said()}"})
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "seen" not in message:
@@ -84,11 +90,25 @@ class Guest:
     def ask(self, op: str, **arguments: Any) -> Any:
         """One request; its result."""
         with self._asking:
+            assert self._process.poll() is None, f"the guest has ended: {self._said()}"
             self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
-            answer = self._answers.get(timeout=ANSWER_S)
+            try:
+                answer = self._answers.get(timeout=ANSWER_S)
+            except queue.Empty:
+                answer = {"error": f"no answer to {op} within {ANSWER_S:g} s: {self._end_hung()}"}
         if "error" in answer:
             raise AssertionError(answer["error"])
         return answer["result"]
+
+    def _end_hung(self) -> str:
+        """End a guest that answers no more; where its cpus were."""
+        self._process.send_signal(signal.SIGQUIT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(QUIT_S)
+        return self._said()
+
+    def _said(self) -> str:
+        return (self.share / "testbed.log").read_text(errors="replace")
 
     def line(self) -> Line:
         """One more connection, for somebody who has a lot to ask beside everybody else."""
