@@ -135,6 +135,12 @@ static __noinline s32 pick_idle_of_layer(struct task_struct *p, u32 slot, u32 la
 	return cpu >= 0 ? cpu : pick_idle_of(p, slot, layer, MASK_ALL, llc, flags);
 }
 
+/* It is idle, and from now on the caller's to use or kick. One that runs a task of ours need not be asked. */
+static __always_inline bool take_if_idle(s32 cpu)
+{
+	return cpu_ctx(cpu)->rank == RANK_NONE && scx_bpf_test_and_clear_cpu_idle(cpu);
+}
+
 /*
  * Its previous cpu while that is idle and warm, then the layer's own cpus, then any that it may use; near ones first.
  * With hardware threads a whole idle core anywhere comes before a busy one: two hot threads on siblings lose a fifth.
@@ -147,20 +153,20 @@ static __always_inline s32 find_idle(struct task_struct *p, u32 slot, u32 layer,
 	s32 cpu;
 
 	if (task_cannot_move(p))
-		return home && scx_bpf_test_and_clear_cpu_idle(prev_cpu) ? prev_cpu : -1;
+		return home && take_if_idle(prev_cpu) ? prev_cpu : -1;
 	home = home && bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) &&
 	       (layer_of(config, layer)->kind != TEMPER_GROUPED || owner_of(config, prev_cpu) == layer);
 	if (!has_siblings(prev_cpu)) {
-		if (home && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+		if (home && take_if_idle(prev_cpu))
 			return prev_cpu;
 		return pick_idle_of_layer(p, slot, layer, llc, 0);
 	}
-	if (home && is_core_idle(prev_cpu) && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+	if (home && is_core_idle(prev_cpu) && take_if_idle(prev_cpu))
 		return prev_cpu;
 	cpu = pick_idle_of_layer(p, slot, layer, llc, PICK_IDLE_CORE);
 	if (cpu >= 0)
 		return cpu;
-	if (home && scx_bpf_test_and_clear_cpu_idle(prev_cpu))
+	if (home && take_if_idle(prev_cpu))
 		return prev_cpu;
 	return pick_idle_of_layer(p, slot, layer, llc, 0);
 }
@@ -198,59 +204,66 @@ static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 }
 
 /*
- * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on: those between two
- * tasks are kicked, for they may be about to idle and not see it; one that runs a lower rank is taken, if the layer
- * preempts, and one that runs an idle cgroup's task in any case. The task itself waits in its layer's queue, where
- * whichever cpu looks first finds it, so a kick that comes too late costs one needless switch and never strands
- * anybody.
+ * One cpu, for a wake-up that found none idle: one between two tasks is kicked, for it may be about to idle and not see
+ * the task; one that runs a lower rank is taken (true), if the layer preempts, and one that runs an idle cgroup's in any
+ * case.
+ */
+static __always_inline bool take_cpu(struct task_struct *p, struct temper_config *config, u32 layer, s32 cpu, u64 now)
+{
+	struct temper_layer *mine = layer_of(config, layer);
+	struct cpu_ctx *cctx = cpu_ctx(cpu);
+
+	if (!may_use(config, cpu, layer) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr) || cctx->released_ns)
+		return false;
+	if (cctx->rank == RANK_NONE) {
+		scx_bpf_kick_cpu(cpu, KICK_IDLE);
+		return false;
+	}
+	if (cctx->rank != RANK_IDLE &&
+	    (!mine->preempts || (!cctx->guest && (cctx->preempts || cctx->rank <= mine->rank))))
+		return false;
+	if (!claim(cctx, now))
+		return false;
+	count(layer, nr_preempts);
+	count(cctx->layer, nr_preempted);
+	scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
+	return true;
+}
+
+/*
+ * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on. The task itself waits in its
+ * layer's queue, where whichever cpu looks first finds it, so a kick that comes too late costs one needless switch and
+ * never strands anybody.
  * Tolerated race: a cpu that stops, finds its queues empty and idles between this look and the insert is not seen:
  * the service timer finds the task.
  */
 static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer, s32 first, u64 now)
 {
 	struct temper_config *config = config_of(slot);
-	struct temper_layer *mine = layer_of(config, layer);
+	u32 most = nr_cpus < SEEK_PROBES ? nr_cpus : SEEK_PROBES, i;
 	const struct cpumask *all;
-	bool stays = task_cannot_move(p);
-	u32 i;
 
-	if (!stays && !may_use(config, first, layer)) {
+	if (task_cannot_move(p)) {
+		/* It waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next tick. */
+		if (!take_cpu(p, config, layer, first, now))
+			cpu_ctx(first)->hurry = layer_of(config, layer)->rank + 1;
+		return;
+	}
+	if (!may_use(config, first, layer)) {
 		all = layer_mask(slot, layer, MASK_ALL);
 		if (all)
 			first = bpf_cpumask_any_and_distribute(all, p->cpus_ptr);
 		if ((u32)first >= nr_cpus)
 			return;
 	}
-	bpf_for(i, 0, SEEK_PROBES) {
+	bpf_for(i, 0, most) {
 		s32 cpu = first + (s32)i;
-		struct cpu_ctx *cctx;
 
-		if (i >= nr_cpus || (i && stays))
-			break;
 		if (cpu >= (s32)nr_cpus)
 			cpu -= nr_cpus;
-		if (!may_use(config, cpu, layer) || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-			continue;
-		cctx = cpu_ctx(cpu);
-		if (cctx->released_ns)
-			continue;
-		if (cctx->rank == RANK_NONE) {
-			scx_bpf_kick_cpu(cpu, KICK_IDLE);
-			continue;
-		}
-		if (cctx->rank != RANK_IDLE &&
-		    (!mine->preempts || (!cctx->guest && (cctx->preempts || cctx->rank <= mine->rank))))
-			continue;
-		if (!claim(cctx, now))
-			continue;
-		count(layer, nr_preempts);
-		count(cctx->layer, nr_preempted);
-		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
-		return;
+		if (take_cpu(p, config, layer, cpu, now))
+			return;
 	}
-	/* It waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next tick. */
-	if (stays || p->nr_cpus_allowed == 1)
-		cpu_ctx(first)->hurry = mine->rank + 1;
 }
 
 #endif

@@ -234,6 +234,34 @@ static __always_inline u64 slice_to_go_on(struct task_struct *p, struct task_ctx
 }
 
 /*
+ * The first rank of which a task waits that may run here, by the hints; TEMPER_MAX_LAYERS when there is none. Without a
+ * loop of the kernel's, which costs three calls and one more each time round, for this runs at every switch. By way of
+ * memory, so that the verifier does not follow what comes after once for each rank.
+ */
+static __always_inline u32 first_waiting(struct temper_config *config, s32 cpu, u32 first)
+{
+	u32 eligible = config->eligible[(u32)cpu % TEMPER_MAX_CPUS], rank;
+	struct cpu_ctx *cctx = cpu_ctx(cpu);
+
+#pragma unroll
+	for (rank = 0; rank < TEMPER_MAX_LAYERS; rank++) {
+		u32 layer = config->order[rank] % TEMPER_MAX_LAYERS;
+
+		if ((eligible & (1U << layer)) && *(volatile u64 *)&queued[(first + layer) % MAX_CLASSES])
+			break;
+	}
+	cctx->first_waiting = rank;
+	return *(volatile u8 *)&cctx->first_waiting;
+}
+
+static __always_inline bool serve_rank(struct temper_config *config, u32 rank, s32 cpu, u32 first, u32 behind, u64 now)
+{
+	u32 layer = config->order[rank % TEMPER_MAX_LAYERS];
+
+	return first + layer != behind && may_use(config, cpu, layer) && serve_class(first + layer, llc_of(cpu), now);
+}
+
+/*
  * By rank. first: the class of layer 0, which says whether of idle cgroups. behind: the class of the task that ran until
  * now, if its queue's clock is past it: its like come after it, though they wait. (It would be queued only when they
  * were asked, and a lone thread with a large share would wait for a cpu at the end of each slice.)
@@ -241,16 +269,16 @@ static __always_inline u64 slice_to_go_on(struct task_struct *p, struct task_ctx
 __noinline bool serve_ranks(u32 slot, s32 cpu, u32 first, u32 behind, u64 now)
 {
 	struct temper_config *config = config_of(slot);
-	u32 llc = llc_of(cpu), i;
+	u32 rank = first_waiting(config, cpu, first), i;
 
-	bpf_for(i, 0, TEMPER_MAX_LAYERS) {
-		u32 layer = config->order[i % TEMPER_MAX_LAYERS];
-
+	if (rank >= TEMPER_MAX_LAYERS)
+		return false;
+	if (serve_rank(config, rank, cpu, first, behind, now))
+		return true;
+	bpf_for(i, rank + 1, TEMPER_MAX_LAYERS) {
 		if (i >= config->nr_layers)
 			break;
-		if (first + layer == behind)
-			continue;
-		if (may_use(config, cpu, layer) && serve_class(first + layer, llc, now))
+		if (serve_rank(config, i, cpu, first, behind, now))
 			return true;
 	}
 	return false;
