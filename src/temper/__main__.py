@@ -33,7 +33,11 @@ def early_engine(arguments: list[str]) -> Spawned | None:
         return None
     from temper.agent.spawn import ready_to_spawn, spawn_engine
 
-    return spawn_engine() if ready_to_spawn() else None
+    if not ready_to_spawn():
+        return None
+    spawned = spawn_engine()
+    spawned.start()
+    return spawned
 
 
 if __name__ == "__main__":

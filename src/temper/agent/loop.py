@@ -40,6 +40,7 @@ WATCH_AGAIN_S = 60.0
 class Agent:
     """One loop over one supervisor.
 
+    spawned: an engine started before this was imported.
     on_hangup: what SIGHUP does instead of planning anew.
     on_status: called after each pass with the status, when it may have changed. Must not raise, nor wait.
     """
@@ -64,13 +65,12 @@ class Agent:
         self._follower: Follower | None = None  # made after the attach, which its import would hold up
         kept = KeptLosses(self._run_dir.losses)
         self._supervisor = Supervisor(
-            self.status, self._breaker, kept, deadman_ms=options.deadman_ms, on_news=self._wake.set
+            self.status, self._breaker, kept, deadman_ms=options.deadman_ms, on_news=self._wake.set, ready=spawned
         )
         self._set_breaker()
         source.bind(self.changed, self._wake.set)
         self._stop = False
         self._changed_ns = 0  # when the oldest change not yet planned was seen; 0: none
-        self._spawned = spawned  # an engine started before this was imported
         self._last_good: Plan | None = None
         self._started = False  # the first pass is over
         self._resync_at_s = time.monotonic() + options.resync_s
@@ -230,9 +230,6 @@ class Agent:
         # The source's stopwatch says nothing of the local switch: it may have run for days.
         local = self._run_dir.safe_mode_reason() is not None
         await self._supervisor.stand_down(reason, heard_ns=0 if local else self._source.switch_heard_ns())
-        if self._spawned is not None:  # it has loaded the scheduler, for cpus as they were
-            self._spawned.discard()
-            self._spawned = None
         if self._options.enforce:
             self._publish()  # a process more to start may take its time
             self._supervisor.keep_spare()
@@ -241,7 +238,7 @@ class Agent:
         """Stay on stock, with an engine that gets ready meanwhile."""
         self.status.state, self.status.reason = State.STARTING, what
         if self._options.enforce and self._supervisor.wants_engine:
-            self._spawn()
+            self._supervisor.spawn()
 
     async def _decide(self) -> None:
         try:
@@ -262,14 +259,10 @@ class Agent:
         else:
             raise error
 
-    def _spawn(self) -> None:
-        self._supervisor.spawn(self._spawned)
-        self._spawned = None
-
     async def _replan(self) -> None:
         if self._supervisor.wants_engine:
             self.status.state, self.status.reason = State.STARTING, ""
-            self._spawn()
+            self._supervisor.spawn()
             await self._attach()
         elif self._supervisor.attached and self._changed_ns:
             await self._commit()

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-from typing import NamedTuple
 
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import read_hotplug_seq
@@ -17,18 +16,25 @@ NICE = -20
 DISCARD_S = 0.5
 
 
-class Spawned(NamedTuple):
-    """An engine's process and the agent's end of its socket."""
+class Spawned:
+    """An engine's process and the agent's end of its socket. loads: it was told to load the scheduler.
 
-    process: subprocess.Popen[bytes]
-    end: socket.socket
+    Until then it waits, with its modules in memory: an interpreter's start saved.
+    """
+
+    __slots__ = ("end", "loads", "process")
+
+    def __init__(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
+        self.process, self.end, self.loads = process, end, False
 
     def start(self) -> None:
-        """Let a spare load the scheduler. OSError when it is gone.
+        """Let it load the scheduler, if it does not yet, and greet. OSError when it is gone.
 
         The cpus that a plan for it is made of must be read after this: the hotplug count is taken here.
         """
-        send_start(self.end, read_hotplug_seq())
+        if not self.loads:
+            send_start(self.end, read_hotplug_seq())
+            self.loads = True
 
     @property
     def ended(self) -> bool:
@@ -59,22 +65,8 @@ def ready_to_spawn() -> bool:
 
 
 def spawn_engine() -> Spawned:
-    """Start one; it loads the scheduler by itself and then greets. It dies with the calling thread (the main one).
-
-    The cpus that a plan for it is made of must be read after this: the hotplug count is taken here.
-    """
-    return _spawn(read_hotplug_seq())
-
-
-def spawn_spare() -> Spawned:
-    """Start one that has its modules in memory and loads nothing before its `start()`: an interpreter's start saved."""
-    return _spawn(None)
-
-
-def _spawn(hotplug_seq: int | None) -> Spawned:
+    """Start one, which waits for its `start()`. It dies with the calling thread (the main one)."""
     end, theirs = make_pair()
-    if hotplug_seq is not None:
-        send_start(end, hotplug_seq)
     numbers = (theirs.fileno(), os.getpid())
     # -P: a module of the working folder is nobody's to run as root.
     command = [sys.executable, "-P", "-m", "temper", "engine", *map(str, numbers)]

@@ -18,7 +18,7 @@ from temper.agent.breaker import Breaker
 from temper.agent.engine_client import ANSWER_TIMEOUT_S, START_TIMEOUT_S, EngineClient
 from temper.agent.events import event
 from temper.agent.kept_losses import KeptLosses, Losses
-from temper.agent.spawn import Spawned, spawn_engine, spawn_spare
+from temper.agent.spawn import Spawned, spawn_engine
 from temper.agent.states import State
 from temper.agent.status import Status
 from temper.errors import EngineLost, Refused
@@ -51,7 +51,10 @@ RESTART_WAIT_S = 0.2
 
 
 class Supervisor:
-    """At most one engine, and in safe mode a spare. `status` is what this knows; the loop publishes it."""
+    """At most one engine, and in safe mode a spare. `status` is what this knows; the loop publishes it.
+
+    ready: an engine's process that nobody has asked anything yet, started earlier.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Supervisor:
         *,
         deadman_ms: int,
         on_news: Callable[[], None],
+        ready: Spawned | None = None,
         sched_ext_root: Path = sched_ext.ROOT,
     ) -> None:
         self.status = status
@@ -70,7 +74,7 @@ class Supervisor:
         self._breaker = breaker
         self._kept = kept
         self._client: EngineClient | None = None
-        self._spare: Spawned | None = None
+        self._ready = ready
         self._plan: Plan | None = None
         self._retry_at_s = 0.0
         self._unspawned = ""  # why there is no engine's process
@@ -108,40 +112,34 @@ class Supervisor:
         if not self._stuck:
             self.status.state, self.status.reason = state, reason
 
-    def spawn(self, spawned: Spawned | None = None) -> None:
-        """Start the engine's process, or take one started earlier; it gets ready while the caller plans."""
+    def spawn(self) -> None:
+        """Have the engine's process load the scheduler; it gets ready while the caller plans."""
         if self._client is not None:
             return
+        # A spare that has ended is nobody's loss; one that was told to load has said why it ended.
+        if self._ready is not None and self._ready.ended and not self._ready.loads:
+            self._discard_ready()
         try:
-            spawned = spawned or self._start_spare() or spawn_engine()
+            self._ready = self._ready or spawn_engine()
+            self._ready.start()
         except OSError as error:  # no process, no memory: like an engine that was lost at once
             self._unspawned = f"the engine can't be started: {error.strerror or error}"
             return
-        self._client = EngineClient(spawned, on_news=self._on_news)
+        self._client, self._ready = EngineClient(self._ready, on_news=self._on_news), None
         self.status.engine_pid = self._client.pid
 
     def keep_spare(self) -> None:
         """In safe mode: have a process ready that has loaded nothing: the way back is shorter by its start."""
-        if self._spare is not None and self._spare.ended:
-            self._discard_spare()
-        if self._spare is None:
+        if self._ready is not None and (self._ready.ended or self._ready.loads):  # loaded for cpus as they were
+            self._discard_ready()
+        if self._ready is None:
             with contextlib.suppress(OSError):  # no process, no memory: then the way back is as long as the first one
-                self._spare = spawn_spare()
+                self._ready = spawn_engine()
 
-    def _start_spare(self) -> Spawned | None:
-        """The spare, told to load; None when there is none, or it has ended."""
-        if self._spare is not None and not self._spare.ended:
-            with contextlib.suppress(OSError):
-                self._spare.start()
-                spare, self._spare = self._spare, None
-                return spare
-        self._discard_spare()
-        return None
-
-    def _discard_spare(self) -> None:
-        if self._spare is not None:
-            self._spare.discard()
-            self._spare = None
+    def _discard_ready(self) -> None:
+        if self._ready is not None:
+            self._ready.discard()
+            self._ready = None
 
     async def attach(self, plan: Plan) -> None:
         """Attach with a first plan. A failure is in `status` afterwards; it never raises."""
@@ -248,7 +246,7 @@ class Supervisor:
     async def leave(self, reason: str) -> None:
         """The same, without anybody's word: losses still count for the next agent."""
         await self._detach(reason, heard_ns=0)
-        self._discard_spare()
+        self._discard_ready()
 
     async def _detach(self, reason: str, heard_ns: int) -> None:
         was, started_ns = self._client, time.monotonic_ns()

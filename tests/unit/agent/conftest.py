@@ -129,15 +129,15 @@ class FakeEngine:
     """Speaks an engine's part on a real socket pair, and is its process too.
 
     heard: the requests. answers: request's type -> reply, or None for silence. clings: the kernel keeps its scheduler
-    though it is killed. unkillable: the process stays, too. waits: a spare, which greets when it is told to start.
+    though it is killed. unkillable: the process stays, too. started: the first packet, at which it greets.
     """
 
     pid = 4242
 
-    def __init__(self, kernel, greeting, answers, *, waits=False):
+    def __init__(self, kernel, greeting, answers):
         self.heard = []
         self.started = None
-        self._greeting = greeting if waits else None
+        self._greeting = greeting
         self.answers = answers
         self.clings = self.unkillable = False
         self._kernel = kernel
@@ -148,8 +148,6 @@ class FakeEngine:
         for end in (self.end, self._theirs):
             end.setblocking(False)
         self._loop.add_reader(self._theirs, self._on_readable)
-        if greeting is not None and not waits:
-            self.say(greeting)
 
     def say(self, message):
         self._theirs.send(channel.encode(message))
@@ -158,12 +156,12 @@ class FakeEngine:
         return sum(isinstance(request, kind) for request in self.heard)
 
     def _on_readable(self):
-        if self._greeting is not None:
-            self.started, greeting, self._greeting = receive_start(self._theirs), self._greeting, None
-            if self.started:
-                self.say(greeting)
-            else:
+        if self.started is None:
+            self.started = receive_start(self._theirs)
+            if self.started is None:
                 self.close()
+            elif self._greeting is not None:
+                self.say(self._greeting)
             return
         packet = self._theirs.recv(1 << 20)
         if not packet:
@@ -230,26 +228,18 @@ def kernel(tmp_path, monkeypatch):
 
 @pytest.fixture
 async def engines(kernel, monkeypatch):
-    """What spawning gives. made, spares: the engines so far, of either kind; greeting, answers: of those to come."""
-    started = SimpleNamespace(
-        made=[], spares=[], greeting=Hello(PROTOCOL, FakeEngine.pid, "1.5", {"load": 3}), answers={}
-    )
+    """What spawning gives. made: the engines so far; greeting, answers: of those to come."""
+    started = SimpleNamespace(made=[], greeting=Hello(PROTOCOL, FakeEngine.pid, "1.5", {"load": 3}), answers={})
 
     def spawn_engine():
         engine = FakeEngine(kernel, started.greeting, started.answers)
         started.made.append(engine)
         return Spawned(engine, engine.end)
 
-    def spawn_spare():
-        engine = FakeEngine(kernel, started.greeting, started.answers, waits=True)
-        started.spares.append(engine)
-        return Spawned(engine, engine.end)
-
     monkeypatch.setattr("temper.agent.supervisor.spawn_engine", spawn_engine)
-    monkeypatch.setattr("temper.agent.supervisor.spawn_spare", spawn_spare)
     monkeypatch.setattr("temper.agent.spawn.read_hotplug_seq", lambda: 3)
     yield started
-    for engine in (*started.made, *started.spares):
+    for engine in started.made:
         engine.close()
         engine.end.close()
 

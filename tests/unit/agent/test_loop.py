@@ -176,6 +176,7 @@ class TestStart:
 
     async def test_an_engine_started_earlier_is_taken_once(self, start, engines, kernel):
         early = supervisor.spawn_engine()
+        early.start()
         running = start(spawned=early)
         await running.be(State.ENFORCING)
         assert len(engines.made) == 1
@@ -270,57 +271,61 @@ class TestSafeMode:
         await running.until(lambda: running.status.reason == "node annotation y=true")
         running.source.switches(None)
         await running.be(State.ENFORCING)
-        assert (len(engines.made), len(engines.spares)) == (1, 1)
-        assert engines.spares[0].started.hotplug_seq == 3
-        assert running.status.engine_pid == engines.spares[0].pid
+        assert len(engines.made) == 2
+        assert engines.made[1].started.hotplug_seq == 3
+        assert running.status.engine_pid == engines.made[1].pid
 
     async def test_a_spare_that_has_died_is_not_missed(self, start, engines):
         running = start()
         await running.be(State.ENFORCING)
         running.source.switches("node annotation x=true")
-        await running.until(lambda: engines.spares)
-        engines.spares[0].send_signal(9)
+        await running.until(lambda: len(engines.made) == 2)
+        engines.made[1].send_signal(9)
         running.source.switches(None)
         await running.be(State.ENFORCING)
-        assert (len(engines.made), running.status.nr_losses) == (2, 0)
+        assert (len(engines.made), running.status.nr_losses) == (3, 0)
 
     async def test_without_room_for_a_spare_the_way_back_is_the_long_one(self, start, engines, monkeypatch):
-        monkeypatch.setattr("temper.agent.supervisor.spawn_spare", Mock(side_effect=OSError("no process left")))
         running = start()
         await running.be(State.ENFORCING)
-        running.source.switches("node annotation x=true")
-        await running.be(State.SAFE_MODE)
+        with monkeypatch.context() as until_then:
+            until_then.setattr("temper.agent.supervisor.spawn_engine", Mock(side_effect=OSError("no process left")))
+            running.source.switches("node annotation x=true")
+            await running.be(State.SAFE_MODE)
+            await passes(running)
+        assert len(engines.made) == 1
         running.source.switches(None)
         await running.be(State.ENFORCING)
         assert len(engines.made) == 2
 
     async def test_an_engine_started_earlier_has_no_place_in_safe_mode(self, start, engines):
         early = supervisor.spawn_engine()
+        early.start()
         running = start(sources(switch="node annotation x=true"), spawned=early)
-        await running.until(lambda: engines.spares)
+        await running.until(lambda: len(engines.made) == 2)
         assert engines.made[0].poll() is not None
         running.source.switches(None)
         await running.be(State.ENFORCING)
-        assert (len(engines.made), len(engines.spares)) == (1, 1)
+        assert len(engines.made) == 2
 
     async def test_a_spare_that_has_died_is_replaced_when_the_reason_changes(self, start, engines):
         running = start(sources(switch="node annotation x=true"))
-        await running.until(lambda: engines.spares)
-        engines.spares[0].send_signal(9)
+        await running.until(lambda: engines.made)
+        engines.made[0].send_signal(9)
         running.source.switches("node annotation y=true")
-        await running.until(lambda: len(engines.spares) == 2)
+        await running.until(lambda: len(engines.made) == 2)
 
     async def test_a_spare_ends_with_its_agent(self, start, engines):
         running = start(sources(switch="node annotation x=true"))
-        await running.until(lambda: engines.spares)
+        await running.until(lambda: engines.made)
         await running.stop()
-        assert (engines.spares[0].started, engines.spares[0].poll()) == (None, -9)
+        assert (engines.made[0].started, engines.made[0].poll()) == (None, -9)
 
     async def test_observing_needs_no_spare(self, start, engines):
         running = start(sources(switch="node annotation x=true"), enforce=False)
         await running.be(State.SAFE_MODE)
         await passes(running)
-        assert engines.spares == []
+        assert engines.made == []
 
     async def test_the_local_switch_is_heard_without_being_told(self, start, engines):
         running = start()
@@ -353,11 +358,11 @@ class TestSafeMode:
             running.source.switches("node annotation x=true")
         await running.be(State.SAFE_MODE)
 
-    async def test_engaged_from_the_start_no_engine_is_made(self, start, engines):
+    async def test_engaged_from_the_start_no_engine_loads_anything(self, start, engines):
         running = start(sources(switch="node annotation x=true"))
         await passes(running)
         assert running.status.state == State.SAFE_MODE
-        assert (engines.made, running.source.nr_plans) == ([], 0)
+        assert ([engine.started for engine in engines.made], running.source.nr_plans) == ([None], 0)
 
     async def test_it_ends_a_start_that_waits(self, start, engines):
         engines.answers[Detach] = None
