@@ -65,7 +65,7 @@ def test_system_pods_are_never_fenced(enforcing):
 
 
 def test_a_pod_that_goes_leaves_its_cpus(enforcing):
-    for name in ("web", "late"):
+    for name in ("web", "late", "batch"):
         pod = json.loads(enforcing.cluster.run("get", "pod", name, "-o", "json"))
         enforcing.guest.ask("unpod", path=pod_path(pod))
         enforcing.remove_pod(name)
