@@ -48,9 +48,10 @@ static __always_inline s64 bucket_cap(const struct temper_quota *q)
 	return (saved > 1 ? saved : 1) * q->quota_ns + q->burst_ns;
 }
 
-static __always_inline void bucket_spend(struct temper_quota *q, u64 delta_ns)
+/* Less than nothing: what was taken in advance comes back. */
+static __always_inline void bucket_spend(struct temper_quota *q, s64 delta_ns)
 {
-	__sync_fetch_and_sub(&q->tokens_ns, (s64)delta_ns);
+	__sync_fetch_and_sub(&q->tokens_ns, delta_ns);
 }
 
 /*
@@ -127,12 +128,17 @@ static __always_inline void bucket_edit(struct temper_quota *q, u64 period_ns, u
 		__sync_val_compare_and_swap(&q->tokens_ns, tokens, cap);
 }
 
-/* Of the buckets of a cgroup and its ancestors the first that is empty, or -1. Those without a quota have none now. */
+/*
+ * Of the buckets of a cgroup and its ancestors the first that is empty, or -1. Those without a quota have none now.
+ * tight: one of those before it holds so little that who goes on has to take the time until its tick in advance. Twice
+ * what cpus use from tick to tick: once for what they run now and have not told, once for what they go on with.
+ */
 static __always_inline s32 chain_empty(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u64 now_ns,
-				       u64 overrun_ns)
+				       u64 overrun_ns, bool *tight)
 {
 	u32 i;
 
+	*tight = false;
 	bpf_for(i, 0, MAX_CHAIN) {
 		u32 index = chain[i % MAX_CHAIN] % TEMPER_MAX_QUOTAS;
 		struct temper_quota *q = &quotas[index];
@@ -144,11 +150,13 @@ static __always_inline s32 chain_empty(struct temper_quota *quotas, const u16 *c
 		bucket_refill(q, now_ns, overrun_ns);
 		if (bucket_is_empty(q))
 			return index;
+		if (bucket_tokens(q) < 2 * (s64)overrun_ns)
+			*tight = true;
 	}
 	return -1;
 }
 
-static __always_inline void chain_spend(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u64 delta_ns)
+static __always_inline void chain_spend(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, s64 delta_ns)
 {
 	u32 i;
 

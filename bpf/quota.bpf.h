@@ -139,14 +139,33 @@ static __always_inline void set_ceiling(u32 layer, u32 millicpu, u64 now)
 /* The first of its buckets that is empty, or -1. */
 __noinline s32 empty_bucket(struct task_ctx *tctx, u64 now)
 {
+	bool tight;
+	s32 empty;
+
 	if (!tctx)
 		return -1; /* never; the verifier asks for it */
-	return chain_empty(quotas, tctx->chain, tctx->nr_chain, now, OVERRUN_NS);
+	empty = chain_empty(quotas, tctx->chain, tctx->nr_chain, now, OVERRUN_NS, &tight);
+	tctx->tight = tight;
+	return empty;
 }
 
+/* It ran for so long; what it took in advance was on account of that. */
 static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 {
-	chain_spend(quotas, tctx->chain, tctx->nr_chain, delta_ns);
+	chain_spend(quotas, tctx->chain, tctx->nr_chain, (s64)delta_ns - tctx->advance_ns);
+	tctx->advance_ns = 0;
+}
+
+/*
+ * It runs until its cpu's next tick, and then its buckets may be near their ends: it takes that time in advance. Otherwise
+ * a cpu knows at its tick nothing of what the others used since theirs, and each of them goes on for one tick more.
+ */
+static __always_inline void take_advance(struct task_ctx *tctx)
+{
+	if (!tctx->nr_chain || !tctx->tight || tctx->advance_ns)
+		return;
+	tctx->advance_ns = TICK_NS;
+	chain_spend(quotas, tctx->chain, tctx->nr_chain, TICK_NS);
 }
 
 /* Is it bound to its cpu, or in an RCU read section that the whole machine would wait for? */

@@ -158,12 +158,14 @@ struct task_ctx {
 	u16 chain[MAX_CHAIN];
 	u32 share;
 	u64 cgroup_at; /* for reclassify() */
+	s32 advance_ns; /* of its buckets' time, for what it runs now (quota.bpf.h) */
 	u32 price;     /* of a nanosecond, when it last ran */
 	u32 competing; /* the weight with which it is counted in its share; 0 while it isn't */
 	u8 nr_chain;
 	u8 layer;
 	u8 llc;	  /* whose queue's clock its vtime is of */
 	u8 guest; /* queued, or running, as a guest */
+	u8 tight; /* a bucket of its chain was near its end, when it was last asked */
 	u8 class; /* which of its layer's queues is its own: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
 };
 

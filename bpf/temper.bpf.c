@@ -228,6 +228,7 @@ static __always_inline u64 slice_to_go_on(struct task_struct *p, struct task_ctx
 	/* Queued anew, it goes to the idle core: two hot threads don't stay on one. */
 	if (throttled_by(p, tctx, now) >= 0 || has_better_core(p, slot, tctx->layer, cpu))
 		return 0;
+	take_advance(tctx); /* it comes back when another one is next after all */
 	if (may_use(config_of(slot), cpu, tctx->layer))
 		return layer_slice(slot, tctx->layer);
 	return has_home(p, slot, tctx->layer) ? 0 : SHORT_SLICE_NS;
@@ -446,6 +447,8 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	/* It may go as far as user space: the kick is heeded on the way there. */
 	if (cctx->looks_in || throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
+	else
+		take_advance(tctx);
 	if (cctx->turn_of == tctx->layer + 1) {
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);
@@ -486,6 +489,8 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 		classify(p, tctx, slot);
 		if (throttled_by(p, tctx, clock_ns()) >= 0)
 			task_set_slice(p, 0);
+		else
+			take_advance(tctx);
 	}
 	if (cctx->rank == RANK_IDLE && somebody_queued(cpu))
 		task_set_slice(p, 0);

@@ -77,17 +77,19 @@ s64 cap(const struct temper_quota *q)
 	return bucket_cap(q);
 }
 
-void spend(struct temper_quota *q, u64 delta_ns)
+void spend(struct temper_quota *q, s64 delta_ns)
 {
 	bucket_spend(q, delta_ns);
 }
 
 s32 first_empty(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u64 now_ns, u64 overrun_ns)
 {
-	return chain_empty(quotas, chain, nr_chain, now_ns, overrun_ns);
+	bool tight;
+
+	return chain_empty(quotas, chain, nr_chain, now_ns, overrun_ns, &tight);
 }
 
-void spend_all(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u64 delta_ns)
+void spend_all(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, s64 delta_ns)
 {
 	chain_spend(quotas, chain, nr_chain, delta_ns);
 }
@@ -102,14 +104,39 @@ u64 spin(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u32 cpus, 
 {
 	u64 ran_ns = 0;
 	u32 cpu, runs;
+	bool tight;
 
 	for (; ticks; ticks--, now_ns += TICK_NS) {
 		for (cpu = 0, runs = 0; cpu < cpus; cpu++)
-			runs += chain_empty(quotas, chain, nr_chain, now_ns, overrun_ns) < 0;
+			runs += chain_empty(quotas, chain, nr_chain, now_ns, overrun_ns, &tight) < 0;
 		chain_spend(quotas, chain, nr_chain, (u64)runs * TICK_NS);
 		ran_ns += (u64)runs * TICK_NS;
 	}
 	return ran_ns;
+}
+
+/*
+ * The same cpus, whose ticks come one after the other: each tells at its tick what it ran since the last one, and takes
+ * what comes in advance where that may be more than there is. Returns what they ran in all.
+ */
+u64 spin_staggered(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u32 cpus, u64 now_ns, u64 ticks)
+{
+	s64 advances_ns[512] = {}, ran_ns[512] = {};
+	u64 all_ns = 0, turn;
+
+	for (turn = 0; turn < ticks * cpus; turn++) {
+		s64 *advance_ns = &advances_ns[turn % cpus], *ran = &ran_ns[turn % cpus];
+		bool tight, runs;
+
+		chain_spend(quotas, chain, nr_chain, *ran - *advance_ns);
+		runs = chain_empty(quotas, chain, nr_chain, now_ns + turn * TICK_NS / cpus, (u64)cpus * TICK_NS,
+				   &tight) < 0;
+		*ran = runs ? TICK_NS : 0;
+		*advance_ns = runs && tight ? TICK_NS : 0;
+		chain_spend(quotas, chain, nr_chain, *advance_ns);
+		all_ns += *ran;
+	}
+	return all_ns;
 }
 
 /*

@@ -24,13 +24,15 @@ void edit(struct temper_quota *q, uint64_t period_ns, uint64_t quota_ns, uint64_
           uint64_t overrun_ns);
 void refill(struct temper_quota *q, uint64_t now_ns, uint64_t overrun_ns);
 int64_t cap(const struct temper_quota *q);
-void spend(struct temper_quota *q, uint64_t delta_ns);
+void spend(struct temper_quota *q, int64_t delta_ns);
 int32_t first_empty(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint64_t now_ns,
                     uint64_t overrun_ns);
-void spend_all(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint64_t delta_ns);
+void spend_all(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, int64_t delta_ns);
 bool leaves(int64_t room_ns, bool is_called, uint64_t parked_ns);
 uint64_t spin(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint32_t cpus, uint64_t now_ns,
               uint64_t ticks, uint64_t overrun_ns);
+uint64_t spin_staggered(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint32_t cpus,
+                        uint64_t now_ns, uint64_t ticks);
 int64_t hammer(struct temper_quota *q, uint64_t *clock_ns, uint64_t until_ns, uint64_t step_ns, uint64_t spend_ns,
                uint64_t overrun_ns);
 """

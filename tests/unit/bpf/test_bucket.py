@@ -244,6 +244,17 @@ def test_the_mean_is_the_quota_or_what_is_asked_for(ffi, lib, limit, cpus):
     assert ran == pytest.approx(wanted, rel=0.01)
 
 
+@pytest.mark.parametrize("cpus", [1, 2, 4, 64, MAX_CPUS])
+@pytest.mark.parametrize("ticks_of_quota", [1, 2.5, 3, 40, 41.3, 1000])
+def test_cpus_that_tick_one_after_the_other_overrun_by_one_tick(ffi, lib, cpus, ticks_of_quota):
+    """Not by two of each: at its own tick a cpu does not know what the others have used since theirs."""
+    quota = int(ticks_of_quota * TICK)
+    bucket = make(ffi, lib, Limit(S, quota), now=START)
+    ran = lib.spin_staggered(bucket, [0], 1, cpus, START, S // TICK - 1)
+    assert ran < quota + TICK
+    assert ran >= min(quota, cpus * (S - TICK))
+
+
 @calm
 @given(st.integers(2, 20), st.integers(1, 4), st.data())
 def test_smooth_lets_a_burst_through_that_strict_cuts(ffi, lib, periods, cpus, data):
