@@ -11,8 +11,8 @@ from typing import Any
 from bench.percentiles import percentile
 
 # Keys of the status's last_commit_ns (src/temper/agent/supervisor.py, loop.py), and the metric that each becomes.
-# commit: asked of the engine until it answered that the kernel has it in force. from_change_seen: since the file's
-# change was seen, with the debounce and the planning. kernel: the commit program alone.
+# commit: asked of the engine until the kernel has it in force, by the kernel's word. from_change_seen: since the file's
+# change was seen until the engine's answer, with the debounce and the planning. kernel: the commit program.
 PARTS = {"commit": "commit_to_in_force", "from_change_seen": "change_to_in_force", "kernel": "commit_in_kernel"}
 # What the agent notes when it could not do as the file says (src/temper/agent/loop.py and bpf/commit.bpf.h's refusals).
 REFUSED = ("kept the last good plan", "commit refused")

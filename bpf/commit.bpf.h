@@ -159,17 +159,19 @@ static __noinline int write_masks(u32 slot, u32 layer)
 	return ret;
 }
 
-/* Cpus whose rules changed look again at once: foreign tasks leave, queues with a new home are served. */
+/*
+ * Cpus whose rules changed look again at once: foreign tasks leave, queues with a new home are served. Not the one that
+ * runs this: whoever commits is about to sleep, and preempted here it would have to wait with its answer.
+ */
 static __noinline u32 kick_changed(u32 old_slot, u32 new_slot)
 {
 	struct temper_config *old = config_of(old_slot), *new = config_of(new_slot);
-	u32 nr_kicked = 0;
-	u32 cpu;
+	u32 nr_kicked = 0, self = bpf_get_smp_processor_id(), cpu;
 
 	bpf_for(cpu, 0, nr_cpus) {
 		u32 index = cpu % TEMPER_MAX_CPUS;
 
-		if (old->eligible[index] == new->eligible[index])
+		if (old->eligible[index] == new->eligible[index] || cpu == self)
 			continue;
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 		nr_kicked++;
@@ -197,6 +199,7 @@ int temper_commit(struct temper_commit *commit)
 			return refuse(commit, TEMPER_COMMIT_MEMORY, layer);
 	control.generation = config->generation;
 	__sync_lock_test_and_set(&control.active_slot, slot);
+	commit->in_force_ns = bpf_ktime_get_ns();
 	bpf_for(layer, 0, TEMPER_MAX_LAYERS)
 		set_ceiling(layer, config->layers[layer].ceiling_millicpu, clock_ns());
 	commit->nr_kicked = kick_changed(old_slot, slot);

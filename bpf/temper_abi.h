@@ -72,11 +72,12 @@ enum temper_commit_error {
 };
 
 struct temper_commit {
-	uint32_t slot;	     /* in */
-	uint32_t error;	     /* out: enum temper_commit_error */
-	uint32_t culprit;    /* out: the layer id or cpu that the error is about */
-	uint32_t nr_kicked;  /* out: cpus told to look again */
-	uint64_t elapsed_ns; /* out: the kernel side's share */
+	uint32_t slot;	      /* in */
+	uint32_t error;	      /* out: enum temper_commit_error */
+	uint32_t culprit;     /* out: the layer id or cpu that the error is about */
+	uint32_t nr_kicked;   /* out: cpus told to look again */
+	uint64_t elapsed_ns;  /* out: the kernel side's share */
+	uint64_t in_force_ns; /* out: when the generation was published, CLOCK_MONOTONIC */
 };
 
 /* Counters of one layer; userspace sums them over cpus. All but the last only grow. */

@@ -83,7 +83,7 @@ CATALOGUE = (
     Entry(
         "temper_commit_seconds",
         H,
-        "A commit: in the kernel; as the agent waits for it; from the first change that it holds.",
+        "A commit: in the kernel; from the agent's decision until it is in force; from the first change that it holds.",
         {"part": ", ".join(COMMIT_PARTS)},
     ),
     Entry(

@@ -188,7 +188,8 @@ class Supervisor:
             self._plan = self.status.plan = plan
             self.status.generation = reply.generation
             self.status.nr_commits += 1
-            took_ns = time.monotonic_ns() - started_ns
+            # The kernel's word on when: the answer may come later, for what was put in force may take this cpu away.
+            took_ns = reply.in_force_ns - started_ns
             self.status.last_commit_ns |= {"kernel": reply.kernel_ns, "commit": took_ns}
             event("committed", generation=reply.generation, kernel_us=reply.kernel_ns // 1000)
 

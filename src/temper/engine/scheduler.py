@@ -198,7 +198,7 @@ class Scheduler:
         config.generation = self._generation + 1  # last: nobody caches by it what is only half written
         outcome = self._run_commit(slot)
         self._slot, self._generation, self._ids = slot, self._generation + 1, ids
-        return Committed(self._generation, int(outcome.elapsed_ns), int(outcome.nr_kicked))
+        return Committed(self._generation, int(outcome.elapsed_ns), int(outcome.nr_kicked), int(outcome.in_force_ns))
 
     def _run_commit(self, slot: int) -> Any:
         commit = ffi.new("struct temper_commit *", {"slot": slot})

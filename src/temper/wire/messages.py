@@ -77,11 +77,15 @@ class Attached(msgspec.Struct, tag=True, frozen=True):
 
 
 class Committed(msgspec.Struct, tag=True, frozen=True):
-    """A generation is in force. kernel_ns: the commit program's own time; nr_kicked: cpus told to look again."""
+    """A generation is in force since in_force_ns (CLOCK_MONOTONIC).
+
+    kernel_ns: the commit program's own time; nr_kicked: cpus told to look again.
+    """
 
     generation: int
     kernel_ns: int
     nr_kicked: int
+    in_force_ns: int
 
 
 class Rejected(msgspec.Struct, tag=True, frozen=True):

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from types import SimpleNamespace
 
 import msgspec
@@ -183,7 +184,7 @@ class FakeEngine:
             self._kernel.disable()
         return {
             Attach: Attached(self._generation, {"attach": 7}, True),
-            Commit: Committed(self._generation, 1000, 0),
+            Commit: Committed(self._generation, 1000, 0, time.monotonic_ns()),
             Beat: Beaten(),
             ReadStats: Stats(self._generation, {"system": STATS}, (QUOTA,), NoRoom(quotas=3)),
             Detach: Ended(64, 0, "unregistered from user space", ""),

@@ -310,6 +310,7 @@ class TestCommit:
         status = supervisor.status
         assert (status.plan, status.generation, status.nr_commits) == (OTHER, 2, 1)
         assert status.last_commit_ns["kernel"] == 1000
+        assert 0 < status.last_commit_ns["commit"] < 1e9
 
     async def test_how_much_a_tier_may_take_is_a_part_of_the_plan(self, attached):
         supervisor, engine = attached

@@ -18,7 +18,7 @@ def test_requests_survive(request_):
 @pytest.mark.parametrize(
     "reply",
     [
-        Committed(2, 3, 4),
+        Committed(2, 3, 4, 5),
         Ended(1026, 0, "stall", "x"),
         Stats(1, {"low": LayerStats(nr_runs=7, wait_hist=(1, 2), max_wait_ns=(1 << 64) - 1)}),
     ],

@@ -44,6 +44,7 @@ def test_what_is_consumed_is_held_against_what_is_asked(tmp_path):
     assert {metric: (figure.value, figure.unit, figure.n) for metric, figure in found.items()} == {
         "consumed_of_asked": (1.0, "ratio", 20),
         "worst_window_beyond": (-25_000, "us", 20),
+        "worst_window_owed": (-25_000, "us", 20),
         "after_rest_window_beyond": (25_000, "us", 2),
     }
     assert {figure.doubts for figure in found.values()} == {()}
