@@ -10,6 +10,8 @@
  *            per period for that, so the average is the same. 0 and 1 are the kernel's rule.
  *   debt     In the kernel each cpu's queue owes what it overran until it is paid. Here the bucket owes it, at most a
  *            second's worth and a tick of each cpu: all that can be overrun at once, but not what a clock made up.
+ *   advance  In the kernel a cpu draws slices of 5 ms. Here it is charged for what it ran, and only near a bucket's end
+ *            takes the time until its next tick in advance (quota.bpf.h).
  *   missed   The kernel's timer stops while a group is idle, and however many periods it missed bring one quota. Here
  *            every period that has ended counts.
  *   edits    A write to cpu.max makes the kernel refill at once and forget what is owed, so writing it again and again

@@ -157,10 +157,10 @@ struct task_ctx {
 	u64 cgroup_generation; /* by which `chain`, `share` and `idle` were resolved */
 	u16 chain[MAX_CHAIN];
 	u32 share;
-	u64 cgroup_at; /* for reclassify() */
+	u64 cgroup_at;	/* for reclassify() */
 	s32 advance_ns; /* of its buckets' time, for what it runs now (quota.bpf.h) */
-	u32 price;     /* of a nanosecond, when it last ran */
-	u32 competing; /* the weight with which it is counted in its share; 0 while it isn't */
+	u32 price;	/* of a nanosecond, when it last ran */
+	u32 competing;	/* the weight with which it is counted in its share; 0 while it isn't */
 	u8 nr_chain;
 	u8 layer;
 	u8 llc;	  /* whose queue's clock its vtime is of */
