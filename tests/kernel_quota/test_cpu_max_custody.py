@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import signal
 import time
 
 import pytest
-from tests.kernel.harness import cgroups, load
+from tests.kernel.harness import cgroups, kernel, load
 from tests.kernel.harness.limits import limit, says, thaw
 from tests.kernel.harness.temper import stop_process
+from tests.kernel.harness.trace import tracing
 from tests.kernel.harness.waiting import until, until_gone
 
 AT_ONCE_S = 0.1
 PATIENCE_S = 5.0
+GAME_S = 8.0
+LONGEST_PARKED_S = 2.5  # 1.5, and a turn beside busy tiers, which there are none of here
 PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 16, 17, 0x4206, 0x4207
 WALL = 0x40000000  # __WALL: any child, however it was made
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -124,3 +128,20 @@ def test_move_and_rmdir(throttled, measured):
         took := time.monotonic() - began,
     )
     assert took <= 1.5  # every queue is turned over in a second, and 200 spinners share four cpus
+
+
+@pytest.mark.parametrize("throttled", [8], indirect=True)
+@pytest.mark.parametrize("every_s", [0.05, 0.13])  # each of them every 0.4 s, or when it has been parked for 1.05
+def test_a_new_affinity_again_and_again_hides_nobody(throttled, measured, every_s):
+    """It puts a task at another place in the queue; the look for those that have been there too long finds it there."""
+    _, crowd = throttled
+    with kernel.Watch() as watch, tracing("sched_switch") as trace:
+        end_s = time.monotonic() + GAME_S
+        turns = ((cpus, pid) for cpus in itertools.cycle([range(3), range(1, 4)]) for pid in crowd)
+        for cpus, pid in itertools.takewhile(lambda _: time.monotonic() < end_s, turns):
+            os.sched_setaffinity(pid, cpus)
+            time.sleep(every_s)
+    longest = max(trace.away_s.get(pid, GAME_S) for pid in crowd)
+    measured(f"8 throttled tasks, an affinity changed every {every_s:g} s: the longest off the cpus", longest)
+    assert longest <= LONGEST_PARKED_S
+    assert watch.states == ["enabled"]
