@@ -4,7 +4,7 @@
  * is called, so that the tests compile this very text for the machine they run on (tests/unit/bpf).
  *
  * The rule is the kernel's own (__refill_cfs_bandwidth_runtime of kernel/sched/fair.c): at each period's end a bucket
- * gains its quota, up to quota + burst. What is overrun is owed to the periods that come. Where we differ:
+ * gains its quota, up to quota + burst and what the cpus keep. What is overrun is owed to the periods that come. Where we differ:
  *
  *   smooth   A bucket may hold the quota of `smooth_periods` periods instead of one's, plus burst. It gains no more
  *            per period for that, so the average is the same. 0 and 1 are the kernel's rule.
@@ -18,7 +18,7 @@
  *            lifts the limit. Here it brings nothing by itself: a higher quota counts from the next period's end.
  *
  * Example: 20 ms in 100, no burst. Two threads on two cpus use 20 ms in 10, and 4 ms more until their ticks: -4. At
- * 100 ms it holds 16, which last 8 ms. Idle from 200 to 900 ms it holds 20; with smooth_periods 5 it would hold 100.
+ * 100 ms it holds 16, which last 8 ms. Idle from 200 to 900 ms it holds 22; with smooth_periods 5 it would hold 100.
  */
 #ifndef TEMPER_BUCKET_H
 #define TEMPER_BUCKET_H
@@ -26,6 +26,7 @@
 enum {
 	MAX_CHAIN = 8,		   /* finite ancestors of one cgroup; Kubernetes makes at most four */
 	TICK_NS = 4 * 1000 * 1000, /* of Debian's kernels: what one task runs at least before its time is taken */
+	KEPT_NS = 1000 * 1000,	   /* what a cpu keeps over a period's end: min_cfs_rq_runtime of kernel/sched/fair.c */
 	DEBT_SPAN_NS = 1000 * 1000 * 1000, /* the kernel's longest period: a debt is at most this long's worth */
 	PARK_MOST_NS = 1500 * 1000 * 1000,
 };
@@ -42,12 +43,21 @@ static __always_inline bool bucket_is_empty(const struct temper_quota *q)
 	return bucket_tokens(q) <= 0;
 }
 
-/* The most that it may hold. 512 cpus' worth of a second, saved up 255 times: far from an overflow. */
-static __always_inline s64 bucket_cap(const struct temper_quota *q)
+/*
+ * The most that it may hold. 512 cpus' worth of a second, saved up 255 times: far from an overflow.
+ *
+ * In the kernel each cpu keeps a millisecond of what it drew and did not use over the period's end, so a group of many
+ * threads that sleep has that much more than its quota now and then, and less at another time (sched-bwc.rst tells of
+ * it). Kept here in one place, and never more than another quota. overrun_ns: a tick of each cpu.
+ */
+static __always_inline s64 bucket_cap(const struct temper_quota *q, u64 overrun_ns)
 {
+	u64 kept_ns = overrun_ns / (TICK_NS / KEPT_NS);
 	u32 saved = q->smooth_periods;
 
-	return (saved > 1 ? saved : 1) * q->quota_ns + q->burst_ns;
+	if (saved > 1)
+		return saved * q->quota_ns + q->burst_ns;
+	return q->quota_ns + q->burst_ns + (kept_ns < q->quota_ns ? kept_ns : q->quota_ns);
 }
 
 /* Less than nothing: what was taken in advance comes back. */
@@ -73,7 +83,7 @@ static __noinline void bucket_fill(struct temper_quota *q, u64 now_ns, u64 next_
 		return;
 	n = (now_ns - next_ns) / period_ns + 1;
 	q->nr_periods += n;
-	cap = bucket_cap(q);
+	cap = bucket_cap(q, overrun_ns);
 	least = -(s64)(quota_ns * (DEBT_SPAN_NS / period_ns) + overrun_ns);
 	had = bucket_tokens(q);
 	tokens = had > least ? had : least;
@@ -125,7 +135,7 @@ static __always_inline void bucket_edit(struct temper_quota *q, u64 period_ns, u
 	q->quota_ns = quota_ns;
 	q->burst_ns = burst_ns;
 	tokens = bucket_tokens(q);
-	cap = bucket_cap(q);
+	cap = bucket_cap(q, overrun_ns);
 	if (tokens > cap)
 		__sync_val_compare_and_swap(&q->tokens_ns, tokens, cap);
 }
