@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import time
@@ -134,6 +135,7 @@ class Agent:
     async def _watch(self) -> None:
         """Log and watch for ever. The log's library is imported in a thread, for the loop must beat meanwhile."""
         await asyncio.to_thread(load_log)
+        gc.freeze()  # what is there by now stays: a look through it for garbage would hold up a commit
         while True:
             try:
                 await self._source.watch()

@@ -7,6 +7,7 @@ agent's end of the socket) closes the link, and the kernel resumes its stock sch
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import socket
@@ -95,8 +96,10 @@ class Engine:
 
     def _attach(self, scheduler: Scheduler, request: Attach) -> Reply:
         committed = scheduler.commit(request.plan)
-        # Locked only now: from here on a missing page could delay a beat, before it only start-up.
+        # Locked only now: from here on a missing page could delay a beat, before it only start-up. So could a look
+        # through all that the start has made, for garbage.
         locked = libbpf.lock_memory()
+        gc.freeze()
         scheduler.attach(deadman_ns=request.deadman_ms * 1_000_000)
         return Attached(committed.generation, scheduler.timings_ns, locked)
 
