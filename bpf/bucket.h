@@ -48,7 +48,8 @@ static __always_inline bool bucket_is_empty(const struct temper_quota *q)
  *
  * In the kernel each cpu keeps a millisecond of what it drew and did not use over the period's end, so a group of many
  * threads that sleep has that much more than its quota now and then, and less at another time (sched-bwc.rst tells of
- * it). Kept here in one place, and never more than another quota. overrun_ns: a tick of each cpu.
+ * it). Kept here in one place, and never more than another quota. Advances that come back may lift it past
+ * that, until the next refill. overrun_ns: a tick of each cpu.
  */
 static __always_inline s64 bucket_cap(const struct temper_quota *q, u64 overrun_ns)
 {

@@ -149,7 +149,11 @@ __noinline s32 empty_bucket(struct task_ctx *tctx, u64 now)
 	return empty;
 }
 
-/* It ran for so long; what it took in advance was on account of that. */
+/*
+ * It ran for so long; what it took in advance was on account of that.
+ * Tolerated race: the service timer may resolve the chain of a task that has just left the queue it looks through; an
+ * advance that was taken then, at most a tick, comes back to other buckets than it was of.
+ */
 static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 {
 	chain_spend(quotas, tctx->chain, tctx->nr_chain, (s64)delta_ns - tctx->advance_ns);
@@ -157,8 +161,9 @@ static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 }
 
 /*
- * It runs until its cpu's next tick, and then its buckets may be near their ends: it takes that time in advance. Otherwise
- * a cpu knows at its tick nothing of what the others used since theirs, and each of them goes on for one tick more.
+ * It goes on until its cpu's next tick, and then its buckets may be near their ends: it takes that time in advance.
+ * Otherwise a cpu knows at its tick nothing of what the others used since theirs, and each goes on for one tick more. Who
+ * begins takes nothing: many that run for a moment only would keep each other from what none of them needs.
  */
 static __always_inline void take_advance(struct task_ctx *tctx)
 {
@@ -198,8 +203,13 @@ static __always_inline void mark_throttled(u32 index, u64 now)
 	struct temper_quota *q = &quotas[index % TEMPER_MAX_QUOTAS];
 
 	watch_bucket(index, now);
-	if (!q->throttled_since_ns && __sync_val_compare_and_swap(&q->throttled_since_ns, 0, now) == 0)
-		__sync_fetch_and_add(&q->nr_throttled, 1);
+	if (q->throttled_since_ns || __sync_val_compare_and_swap(&q->throttled_since_ns, 0, now))
+		return;
+	/* What comes back lets somebody out in the middle of a period, who may be parked again in the same one. */
+	if (counted_ns[index % TEMPER_MAX_QUOTAS] == q->next_refill_ns)
+		return;
+	counted_ns[index % TEMPER_MAX_QUOTAS] = q->next_refill_ns;
+	__sync_fetch_and_add(&q->nr_throttled, 1);
 }
 
 static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u32 index, u64 now)

@@ -178,11 +178,12 @@ struct {
 
 #define QUOTA_MAX_US (1ULL << 44) /* above what the kernel takes for a quota; `max` is all ones */
 
-u64 cgroup_generation = 1;	  /* which cgroups have a finite cpu.max, and which are idle */
-u64 park_ns;			  /* when a task was last parked */
-u64 parked_ns[TEMPER_MAX_QUOTAS]; /* ... in this bucket's queue */
-u64 called_looked_ns;		  /* when every parked task was last looked at */
-bool somebody_parked;		  /* at this look */
+u64 cgroup_generation = 1;	   /* which cgroups have a finite cpu.max, and which are idle */
+u64 park_ns;			   /* when a task was last parked */
+u64 parked_ns[TEMPER_MAX_QUOTAS];  /* ... in this bucket's queue */
+u64 counted_ns[TEMPER_MAX_QUOTAS]; /* the end of the last period that was counted as one in which it was throttled */
+u64 called_looked_ns;		   /* when every parked task was last looked at */
+bool somebody_parked;		   /* at this look */
 u64 throttled_bits[TEMPER_MAX_QUOTAS / 64];
 s64 unpark_room;		  /* a global, so the verifier need not follow it through the loop */
 u64 oldest_ns[TEMPER_MAX_QUOTAS]; /* nobody in the bucket's queue has waited since before this; 0: unknown */

@@ -447,8 +447,6 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	/* It may go as far as user space: the kick is heeded on the way there. */
 	if (cctx->looks_in || throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
-	else
-		take_advance(tctx);
 	if (cctx->turn_of == tctx->layer + 1) {
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);

@@ -16,11 +16,12 @@ from types import FrameType
 
 from testbed import children, machine, network, share
 from testbed.monitor import Monitor
-from testbed.progress import TestbedError, say, tail
+from testbed.progress import TestbedError, be_quiet, say, tail
 
 READY, STDOUT, STDERR, EXIT = range(4)  # as in guest/job.py
 TIMED_OUT = 124
 BOOT_S = 300.0
+EVIDENCE_BYTES = 1 << 20
 ANSWER_S = 20.0  # for a guest whose cpus are asked where they are
 DESCRIPTOR = {STDOUT: 1, STDERR: 2}
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -64,6 +65,7 @@ class Session:
             return self._follow(job, self.monitor)
         except Stopped as stopped:
             if stopped.number == signal.SIGQUIT:
+                be_quiet(False)
                 say(f"the job was stopped by {stopped}\n{self.question()}")
             raise
         finally:
@@ -171,7 +173,7 @@ class Session:
         """The ends of the guest's console and of QEMU's own output."""
         shown = []
         for title, fd in (("QEMU", self.log), ("the guest's console", self.console)):
-            text = os.pread(fd, 1 << 22, 0).decode(errors="replace")
+            text = os.pread(fd, EVIDENCE_BYTES, max(0, os.fstat(fd).st_size - EVIDENCE_BYTES)).decode(errors="replace")
             shown.append(f"  {title}:\n{tail(text, lines)}" if text.strip() else f"  {title}: nothing")
         return "\n".join(shown)
 

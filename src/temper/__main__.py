@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def early_engine(arguments: list[str]) -> Spawned | None:
     if not ready_to_spawn():
         return None
     spawned = spawn_engine()
-    spawned.start()
+    with contextlib.suppress(OSError):  # it has ended already: whoever takes it hears why
+        spawned.start()
     return spawned
 
 

@@ -116,17 +116,24 @@ class Supervisor:
         """Have the engine's process load the scheduler; it gets ready while the caller plans."""
         if self._client is not None:
             return
-        # A spare that has ended is nobody's loss; one that was told to load has said why it ended.
-        if self._ready is not None and self._ready.ended and not self._ready.loads:
-            self._discard_ready()
         try:
-            self._ready = self._ready or spawn_engine()
-            self._ready.start()
+            spawned = self._take_ready() or _started(spawn_engine())
         except OSError as error:  # no process, no memory: like an engine that was lost at once
             self._unspawned = f"the engine can't be started: {error.strerror or error}"
             return
-        self._client, self._ready = EngineClient(self._ready, on_news=self._on_news), None
+        self._client = EngineClient(spawned, on_news=self._on_news)
         self.status.engine_pid = self._client.pid
+
+    def _take_ready(self) -> Spawned | None:
+        """None when there is none, or it can't be told to load any more: a spare that has ended is nobody's loss."""
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return None
+        try:
+            return _started(ready)
+        except OSError:
+            ready.discard()
+            return None
 
     def keep_spare(self) -> None:
         """In safe mode: have a process ready that has loaded nothing: the way back is shorter by its start."""
@@ -345,6 +352,11 @@ class Supervisor:
             losses = tuple(self._breaker.losses)
             self._kept.save(Losses(losses=losses, latched=self._latched, state=state, reason=reason))
         event("lost", reason=what, ejected=ejected, latched=self._latched)
+
+
+def _started(spawned: Spawned) -> Spawned:
+    spawned.start()
+    return spawned
 
 
 def _bare(plan: Plan) -> Plan:

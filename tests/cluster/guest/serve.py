@@ -33,19 +33,19 @@ def ops() -> str:
     return ""
 
 
-def watch(hear: Callable[[list[str]], None]) -> None:
-    """Tell each change of the kernel's state: it and its scheduler. A thread's, for ever.
+def watch(state: str, hear: Callable[[list[str]], None]) -> None:
+    """Tell each change of the kernel's state, from this one on: it and its scheduler. A thread's, for ever.
 
     The state's file can't be awaited. A look is one read of a file that stays open, a tenth of what a pass through the
     event loop takes: that would have most of an emulated cpu, and at real-time priority.
     """
     be_realtime()
-    file, last = os.open(SCHED_EXT / "state", os.O_RDONLY), b""
+    file = os.open(SCHED_EXT / "state", os.O_RDONLY)
     while True:
-        now = os.pread(file, 64, 0)
-        if now != last:
-            last = now
-            hear([now.decode().strip(), ops()])
+        now = os.pread(file, 64, 0).decode().strip()
+        if now != state:
+            state = now
+            hear([now, ops()])
         time.sleep(LOOK_S)
 
 
@@ -181,7 +181,7 @@ async def main() -> None:
         loop.call_soon_threadsafe(server.hear, now)
 
     async with listening:
-        await asyncio.to_thread(watch, hear)
+        await asyncio.to_thread(watch, server.last[0], hear)
 
 
 if __name__ == "__main__":
