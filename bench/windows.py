@@ -38,7 +38,7 @@ class Consumption:
         def step(span: switches.Span) -> Step:
             running = sum(pid in threads for pid in span.running.values())
             busy = sum(pid != switches.IDLE for cpu, pid in span.running.items() if cpu in cpus)
-            return Step(span.length_ns, running, max(0, busy - running))
+            return Step(span.length_ns, running, max(0, min(busy, len(threads)) - running))
 
         return cls(step(span) for span in switches.spans(trace.switches, start_ns, end_ns))
 

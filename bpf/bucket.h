@@ -48,17 +48,17 @@ static __always_inline bool bucket_is_empty(const struct temper_quota *q)
  *
  * In the kernel each cpu keeps a millisecond of what it drew and did not use over the period's end, so a group of many
  * threads that sleep has that much more than its quota now and then, and less at another time (sched-bwc.rst tells of
- * it). Kept here in one place, and never more than another quota. Advances that come back may lift it past
+ * it). Kept here in one place, and at most a quarter of the quota. Advances that come back may lift it past
  * that, until the next refill. overrun_ns: a tick of each cpu.
  */
 static __always_inline s64 bucket_cap(const struct temper_quota *q, u64 overrun_ns)
 {
-	u64 kept_ns = overrun_ns / (TICK_NS / KEPT_NS);
+	u64 kept_ns = overrun_ns / (TICK_NS / KEPT_NS), most_kept_ns = q->quota_ns / 4;
 	u32 saved = q->smooth_periods;
 
 	if (saved > 1)
 		return saved * q->quota_ns + q->burst_ns;
-	return q->quota_ns + q->burst_ns + (kept_ns < q->quota_ns ? kept_ns : q->quota_ns);
+	return q->quota_ns + q->burst_ns + (kept_ns < most_kept_ns ? kept_ns : most_kept_ns);
 }
 
 /* Less than nothing: what was taken in advance comes back. */
@@ -180,7 +180,7 @@ static __always_inline void chain_spend(struct temper_quota *quotas, const u16 *
 	}
 }
 
-/* May a parked task go on? As many as feed on what is there for a tick each, who is called, and who is there too long. */
+/* May a parked task go on? As many as feed on what is there for a moment each, who is called, and who is there too long. */
 static __always_inline bool leaves_park(s64 room_ns, bool is_called, u64 parked_ns)
 {
 	return room_ns > 0 || is_called || parked_ns > PARK_MOST_NS;

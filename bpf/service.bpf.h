@@ -132,7 +132,7 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 	}
 	classify(p, tctx, slot);
 	if (look == PARKED)
-		unpark_room -= TICK_NS;
+		unpark_room -= SHORT_SLICE_NS;
 	if (look == PARKED || lost_cache || tctx->class != owner || (nr_hogged && !has_home(p, slot, tctx->layer)))
 		rehome(it, found, p, tctx, slot, cpu, now);
 	else if (!is_stranded(p, tctx, tctx->class, now)) {

@@ -228,7 +228,6 @@ static __always_inline u64 slice_to_go_on(struct task_struct *p, struct task_ctx
 	/* Queued anew, it goes to the idle core: two hot threads don't stay on one. */
 	if (throttled_by(p, tctx, now) >= 0 || has_better_core(p, slot, tctx->layer, cpu))
 		return 0;
-	take_advance(tctx); /* it comes back when another one is next after all */
 	if (may_use(config_of(slot), cpu, tctx->layer))
 		return layer_slice(slot, tctx->layer);
 	return has_home(p, slot, tctx->layer) ? 0 : SHORT_SLICE_NS;
@@ -315,6 +314,13 @@ static __always_inline u32 class_if_behind(const struct task_struct *p, const st
 	return (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0 ? class : MAX_CLASSES;
 }
 
+static __always_inline void go_on(struct task_struct *prev, struct task_ctx *tctx, u64 slice_ns)
+{
+	if (tctx)
+		take_advance(tctx);
+	task_set_slice(prev, slice_ns);
+}
+
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u32 slot = active_slot(), behind = MAX_CLASSES;
@@ -347,7 +353,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
 	if (slice_ns && !yields) {
-		task_set_slice(prev, slice_ns);
+		go_on(prev, tctx, slice_ns);
 		return;
 	}
 	if (now < cctx->guest_next_ns && beside_exclusive(cpu)) {
@@ -359,7 +365,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	if (any_idle_class && serve_ranks(slot, cpu, TEMPER_MAX_LAYERS, MAX_CLASSES, now))
 		return;
 	if (slice_ns)
-		task_set_slice(prev, slice_ns);
+		go_on(prev, tctx, slice_ns);
 }
 
 /* ---- what ran, and for how long ---- */

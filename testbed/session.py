@@ -65,7 +65,6 @@ class Session:
             return self._follow(job, self.monitor)
         except Stopped as stopped:
             if stopped.number == signal.SIGQUIT:
-                be_quiet(False)
                 say(f"the job was stopped by {stopped}\n{self.question()}")
             raise
         finally:
@@ -159,11 +158,12 @@ class Session:
 
     def question(self) -> str:
         """Ask the guest where each of its cpus is. It tells its console, by a panic, and ends: the evidence."""
+        be_quiet(False)
         if self.monitor is None:
             return self.evidence()
         try:
             self.monitor.human("nmi")
-        except (TestbedError, OSError) as error:
+        except (TestbedError, OSError, ValueError) as error:  # a signal may have cut an answer in two
             say(f"QEMU can't be asked where the cpus are: {error}")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.processes[-1].wait(ANSWER_S)

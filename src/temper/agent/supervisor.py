@@ -132,7 +132,6 @@ class Supervisor:
         try:
             return _started(ready)
         except OSError:
-            ready.discard()
             return None
 
     def keep_spare(self) -> None:
@@ -355,7 +354,11 @@ class Supervisor:
 
 
 def _started(spawned: Spawned) -> Spawned:
-    spawned.start()
+    try:
+        spawned.start()
+    except OSError:
+        spawned.discard()
+        raise
     return spawned
 
 

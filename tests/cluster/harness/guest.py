@@ -72,7 +72,7 @@ class Guest:
         return connection
 
     def _listen(self) -> None:
-        with contextlib.suppress(ConnectionError), self._socket.makefile("rb") as lines:
+        with contextlib.suppress(ConnectionError, ValueError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._hear(json.loads(line))
         with contextlib.suppress(subprocess.TimeoutExpired):

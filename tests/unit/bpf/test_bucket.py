@@ -38,10 +38,10 @@ class Limit:
     smooth: int = 0
 
     def cap(self, overrun):
-        """Saved up periods, or a millisecond for each of so many ticks, as the kernel's cpus keep of what they drew."""
+        """Saved up periods, or a millisecond for each tick in `overrun`, as the kernel's cpus keep some."""
         if self.smooth > 1:
             return self.smooth * self.quota + self.burst
-        return self.quota + self.burst + min(overrun // 4, self.quota)
+        return self.quota + self.burst + min(overrun // 4, self.quota // 4)
 
     @property
     def terms(self):
