@@ -10,6 +10,7 @@ from tests.kernel.harness.limits import TICK_S, Traced, freeze, limit, thaw
 
 CPUS = 4
 TICKS_MS = CPUS * TICK_S * 1e3
+KEPT_MS = CPUS * 1.0  # over a period's end, as in the kernel; at most a quarter of the quota
 PERIODS = (1, 2, 5, 10)
 
 
@@ -42,5 +43,5 @@ def test_no_window_is_a_tick_of_each_cpu_beyond(normal, folder, measured, quota_
     for what, beyond in (("wake at once", woken_ms), ("are at it", steady_ms)):
         shown = ", ".join(f"{each:.1f}" for each in beyond)
         measured(f"ms beyond quota and burst in {', '.join(map(str, PERIODS))} periods; {shape}: {what}", shown)
-    assert max(woken_ms) <= quota_us / 1e3 + TICKS_MS
+    assert max(woken_ms) <= quota_us / 1e3 + TICKS_MS + min(KEPT_MS, quota_us / 4e3)
     assert max(steady_ms) <= TICKS_MS
