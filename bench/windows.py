@@ -81,7 +81,7 @@ class Consumption:
     def _begins(self, edges_ns: Iterable[int], window_ns: int) -> list[int]:
         """Those from which a whole window follows."""
         last_ns = self._changes_ns[-1] - window_ns
-        return [edge_ns for edge_ns in edges_ns if 0 <= edge_ns <= last_ns and self._steps]
+        return [edge_ns for edge_ns in edges_ns if 0 <= edge_ns <= last_ns]
 
     def _kept_before(self, t_ns: int, window_ns: int) -> int:
         began_ns = self._began_ns[self._step_at(t_ns)]

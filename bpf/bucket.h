@@ -4,7 +4,8 @@
  * is called, so that the tests compile this very text for the machine they run on (tests/unit/bpf).
  *
  * The rule is the kernel's own (__refill_cfs_bandwidth_runtime of kernel/sched/fair.c): at each period's end a bucket
- * gains its quota, up to quota + burst and what the cpus keep. What is overrun is owed to the periods that come. Where we differ:
+ * gains its quota, up to quota + burst and what the cpus keep. What is overrun is owed to the periods that come. Where
+ * we differ:
  *
  *   smooth   A bucket may hold the quota of `smooth_periods` periods instead of one's, plus burst. It gains no more
  *            per period for that, so the average is the same. 0 and 1 are the kernel's rule.
@@ -180,7 +181,7 @@ static __always_inline void chain_spend(struct temper_quota *quotas, const u16 *
 	}
 }
 
-/* May a parked task go on? As many as feed on what is there for a moment each, who is called, and who is there too long. */
+/* May a parked task go on? As many as what is there feeds for a moment, who is called, and who is there too long. */
 static __always_inline bool leaves_park(s64 room_ns, bool is_called, u64 parked_ns)
 {
 	return room_ns > 0 || is_called || parked_ns > PARK_MOST_NS;

@@ -194,8 +194,9 @@ class Quota(Scenario[Settings]):
         trace = switches.read(Path(seen.raw, seen.data["trace"]))
         threads = frozenset(seen.data["threads"])
         cpus = range(self.order.cpus)
+        n, rests, period_ns = self.periods(limit), AFTER_REST_PERIODS, limit.period_us * 1000
         steady = Consumption.of(trace, threads, measured["start_ns"], measured["end_ns"], cpus)
-        rested = Consumption.of(trace, threads, thawed_ns, thawed_ns + AFTER_REST_PERIODS * limit.period_us * 1000)
+        rested = Consumption.of(trace, threads, thawed_ns, thawed_ns + rests * period_ns)
         used = service.used_cpus(seen, f"{POD}/{seen.point}")
         window_ns = measured["end_ns"] - measured["start_ns"]
         switched = sum(measured["start_ns"] <= switch.t_ns < measured["end_ns"] for switch in trace.switches)
@@ -206,7 +207,6 @@ class Quota(Scenario[Settings]):
             *([f"{seen.data['ended']} spinners ended"] if seen.data["ended"] else ()),
             *trace_doubts(used, steady.total_ns / window_ns, CLOSE * used + uncounted_ns / window_ns),
         )
-        n, rests, period_ns = self.periods(limit), AFTER_REST_PERIODS, limit.period_us * 1000
         return [
             Figure("consumed_of_asked", round(used / limit.wanted_cpus(self.order.cpus), 4), "ratio", n, doubts),
             Figure("worst_window_beyond", beyond_us(steady.most_in(period_ns), limit), "us", n, doubts),

@@ -37,7 +37,7 @@ def early_engine(arguments: list[str]) -> Spawned | None:
     if not ready_to_spawn():
         return None
     spawned = spawn_engine()
-    with contextlib.suppress(OSError):  # it has ended already: whoever takes it hears why
+    with contextlib.suppress(OSError):  # it has ended already: the supervisor starts another
         spawned.start()
     return spawned
 

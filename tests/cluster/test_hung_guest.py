@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.cluster.harness.guest import REPO
+
 HANG_S = 60.0
 
 
 def test_a_guest_that_hangs_tells_where_its_cpus_are():
-    command = [REPOSITORY / "testbed/run", "--cpus", "2", "--", "sh", "-c", "echo up; while :; do :; done"]
+    command = [REPO / "testbed/run", "--cpus", "2", "--", "sh", "-c", "echo up; while :; do :; done"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "up\n"
         run.send_signal(signal.SIGQUIT)
