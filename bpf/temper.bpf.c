@@ -165,8 +165,8 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
  * a timetable: this cpu looks only when something ends, and who is late by then comes one after the other. (It is
  * charged when it is about to go on and again when it stops: the second time, for next to nothing, changes little.)
  *
- * The moment is not the same each time: were it, and the guests a multiple of those that go by in it, the same ones
- * would have it for ever.
+ * The moment is not the same each time, by two runs' length, for a cpu looks at its ticks only: were it, and the guests
+ * a multiple of those that go by in it, the same ones would have it for ever.
  */
 static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_ns)
 {
@@ -190,8 +190,8 @@ static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_
 		cctx->looks_in = false;
 		return;
 	}
-	full_ns = (full_ns > now ? full_ns : now) + ran_ns * GUEST_FULL_FACTOR;
-	full_ns += ran_ns * (bpf_get_prandom_u32() % 256) / 256;
+	full_ns = (full_ns > now ? full_ns : now) + ran_ns * (GUEST_FULL_FACTOR - 1);
+	full_ns += ran_ns * (bpf_get_prandom_u32() % 512) / 256;
 	cctx->guest_full_ns = full_ns < most_ns ? full_ns : most_ns;
 }
 
@@ -314,10 +314,21 @@ static __always_inline u32 class_if_behind(const struct task_struct *p, const st
 	return (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0 ? class : MAX_CLASSES;
 }
 
+/* A queue's clock: the place of whoever ran last. It goes on with a task that runs alone, so that he owes newcomers nothing. */
+static __always_inline void advance_clock(const struct task_struct *p, const struct task_ctx *tctx)
+{
+	struct queue_ctx *queue = queue_ctx(tctx->class, tctx->llc);
+
+	if ((s64)(p->scx.dsq_vtime - queue->vtime) > 0)
+		queue->vtime = p->scx.dsq_vtime;
+}
+
 static __always_inline void go_on(struct task_struct *prev, struct task_ctx *tctx, u64 slice_ns)
 {
-	if (tctx)
+	if (tctx) {
 		take_advance(tctx);
+		advance_clock(prev, tctx);
+	}
 	task_set_slice(prev, slice_ns);
 }
 
@@ -422,7 +433,6 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	struct temper_config *config = config_of(active_slot());
 	struct temper_layer_stats *s;
 	struct temper_layer *layer;
-	struct queue_ctx *queue;
 	u64 now = clock_ns();
 
 	if (!tctx)
@@ -457,9 +467,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);
 	}
-	queue = queue_ctx(tctx->class, tctx->llc);
-	if ((s64)(p->scx.dsq_vtime - queue->vtime) > 0)
-		queue->vtime = p->scx.dsq_vtime;
+	advance_clock(p, tctx);
 }
 
 void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
