@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -47,14 +47,17 @@ class Consumption:
         """All of it."""
         return self._consumed_ns[-1]
 
+    @property
+    def kept_ns(self) -> int:
+        """All that others kept them from."""
+        return self._kept_ns[-1]
+
     def most_in(self, window_ns: int) -> int:
         """Of the busiest window; of the whole when it is shorter than one.
 
         Between two changes consumption grows evenly, so no window has more than one that begins or ends at a change.
         """
-        edges = [edge for change_ns in self._changes_ns for edge in (change_ns, change_ns - window_ns)]
-        begins_ns = self._begins(edges, window_ns)
-        return max((self._within(begin_ns, window_ns) for begin_ns in begins_ns), default=self.total_ns)
+        return self._most(self._within, (0, -window_ns), window_ns)
 
     def most_owed_in(self, window_ns: int) -> int:
         """The same, less what others kept them from before the window (within one), since they last all stood still.
@@ -62,14 +65,11 @@ class Consumption:
         Who has a quota for each period and was kept from it at the period's begin has it at its end. A window that
         begins in between holds more than a quota, by no more than that.
         """
-        shifts_ns = (0, -window_ns, window_ns)
-        begins_ns = self._begins(
-            [change_ns + shift for change_ns in self._changes_ns for shift in shifts_ns], window_ns
-        )
-        return max(
-            (self._within(begin_ns, window_ns) - self._kept_before(begin_ns, window_ns) for begin_ns in begins_ns),
-            default=self.total_ns,
-        )
+
+        def owed_within(begin_ns: int, window_ns: int) -> int:
+            return self._within(begin_ns, window_ns) - self._kept_before(begin_ns, window_ns)
+
+        return self._most(owed_within, (0, -window_ns, window_ns), window_ns)
 
     def share_with(self, least_ns: int, window_ns: int, every_ns: int) -> float:
         """The share of windows, of which one begins as often, with so much or more; nan without a whole window."""
@@ -78,10 +78,12 @@ class Consumption:
             return float("nan")
         return sum(self._within(begin_ns, window_ns) >= least_ns for begin_ns in begins_ns) / len(begins_ns)
 
-    def _begins(self, edges_ns: Iterable[int], window_ns: int) -> list[int]:
-        """Those from which a whole window follows."""
+    def _most(self, amount_ns: Callable[[int, int], int], shifts_ns: Iterable[int], window_ns: int) -> int:
+        """The largest amount of a whole window that begins at a change, or so much after one."""
         last_ns = self._changes_ns[-1] - window_ns
-        return [edge_ns for edge_ns in edges_ns if 0 <= edge_ns <= last_ns]
+        begins_ns = {change_ns + shift_ns for shift_ns in shifts_ns for change_ns in self._changes_ns}
+        amounts_ns = (amount_ns(begin_ns, window_ns) for begin_ns in begins_ns if 0 <= begin_ns <= last_ns)
+        return max(amounts_ns, default=self.total_ns)
 
     def _kept_before(self, t_ns: int, window_ns: int) -> int:
         began_ns = self._began_ns[self._step_at(t_ns)]

@@ -75,9 +75,7 @@ class Guest:
         with contextlib.suppress(ConnectionError, ValueError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._hear(json.loads(line))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(QUIT_S)
-        self._answers.put({"error": f"the guest has ended: {self._said()}"})
+        self._answers.put({"error": f"the guest has ended: {self._last_words()}"})
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "seen" not in message:
@@ -103,6 +101,10 @@ class Guest:
     def _end_hung(self) -> str:
         """End a guest that answers no more; where its cpus were."""
         self._process.send_signal(signal.SIGQUIT)
+        return self._last_words()
+
+    def _last_words(self) -> str:
+        """What the test bed said, once it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(QUIT_S)
         return self._said()

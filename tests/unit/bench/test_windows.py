@@ -70,5 +70,4 @@ def test_a_trace_tells_which_cpus_others_had():
     trace = Switches([Switch(10, 0, 9, 7), Switch(10, 1, 9, 8), Switch(20, 1, 8, 9), Switch(24, 0, 7, 8)], {})
     trace.switches.append(Switch(30, 1, 9, 0))
     found = Consumption.of(trace, {7, 8}, 0, 40, cpus={0, 1})
-    assert found.most_in(10) == 20
-    assert found._kept_ns[-1] == 2 * 10 + 10
+    assert (found.most_in(10), found.kept_ns) == (20, 2 * 10 + 10)
