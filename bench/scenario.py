@@ -103,6 +103,8 @@ class Scenario(ABC, Generic[Settings]):
     packages: ClassVar[tuple[str, ...]] = ()
     # A cpu beyond the node's for who observes and for the client; idle cpus that use up their turns.
     instrument: ClassVar[bool] = True
+    # The agent's processes on that cpu too, where what they do each second would be taken for the scheduler's doing.
+    agent_beside: ClassVar[bool] = False
     steady: ClassVar[bool] = True
     timeout_s: ClassVar[float] = 3600.0  # of wall time, for one guest
 

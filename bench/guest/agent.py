@@ -1,4 +1,4 @@
-"""The real standalone agent on stage: `temper run`, in a cgroup of its own."""
+"""The real standalone agent on stage: `temper run`, in a cgroup of its own, which is said each time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ REST_SHARE = 0.15  # of a cpu, over REST_S
 REST_S = 1.0
 
 
-def start(workloads: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(cgroup: Path, workloads: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start it; nothing is awaited."""
-    return stage.start(stage.AGENT, ["temper", "run", "--workloads", str(workloads)], log=log)
+    return stage.start(cgroup, ["temper", "run", "--workloads", str(workloads)], log=log)
 
 
 def wait_attached(pid: int) -> None:
@@ -30,13 +30,13 @@ def wait_attached(pid: int) -> None:
     stage.wait_for("the agent to say so", lambda: said.items() <= read_status().items(), ATTACH_S)
 
 
-def wait_rest(timeout_s: float = ATTACH_S) -> None:
+def wait_rest(cgroup: Path, timeout_s: float = ATTACH_S) -> None:
     """Until agent and engine use next to nothing. TimeoutError when they go on."""
     limit = time.monotonic() + timeout_s
     while True:
-        before = stage.cpu_us(stage.AGENT.name)
+        before = stage.cpu_us(cgroup)
         time.sleep(REST_S)
-        if stage.cpu_us(stage.AGENT.name) - before < REST_SHARE * REST_S * 1e6:
+        if stage.cpu_us(cgroup) - before < REST_SHARE * REST_S * 1e6:
             return
         if time.monotonic() > limit:
             raise TimeoutError(f"the agent at rest: not within {timeout_s:g} s")

@@ -44,6 +44,7 @@ class Play:
         self.house = House(share, WORK, order)
         self.scenario: Scenario[Any] = scenario.find(order.scenario)(order)
         self.kept: list[IdleBurn] = []  # attached as long as it is referred to
+        self.agent_cgroup = stage.AGENT_BESIDE if self.scenario.agent_beside else stage.AGENT
 
     def set_up(self) -> None:
         """Our own place, cpus of constant speed, cgroups, and everything in memory."""
@@ -59,6 +60,8 @@ class Play:
         stage.no_huge_pages()
         if self.scenario.steady:
             self.kept.append(IdleBurn(self.house.bin / "idleburn.bpf.o"))
+        if self.scenario.agent_beside:
+            self.agent_cgroup.mkdir()
         requests = self.scenario.pods() | {stage.AGENT.name: AGENT_MILLICPU}
         stage.make_pods({name: cpu_weight(millicpu) for name, millicpu in requests.items()})
         self.house.workloads.write_text(workloads.text(self.scenario.rules()))
@@ -67,10 +70,10 @@ class Play:
     def attached(self, arm: str) -> Iterator[None]:
         """The real standalone agent with this arm's file, attached and at rest inside the block."""
         self.house.workloads.write_text(workloads.text(self.scenario.rules(), self.scenario.quotas_of(arm)))
-        process = agent.start(self.house.workloads, log := WORK / f"agent-{arm}.log")
+        process = agent.start(self.agent_cgroup, self.house.workloads, log := WORK / f"agent-{arm}.log")
         try:
             agent.wait_attached(process.pid)
-            agent.wait_rest()
+            agent.wait_rest(self.agent_cgroup)
             yield
         finally:
             stage.end(process)

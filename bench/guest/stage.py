@@ -16,6 +16,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 ROOT = CGROUPS / "pods"
 INSTRUMENT = CGROUPS / "instrument"
 AGENT = ROOT / "temper"
+# Without controllers of its own, so that what it is part of may have processes too.
+AGENT_BESIDE = INSTRUMENT / "temper"
 SCHED_EXT = Path("/sys/kernel/sched_ext")
 POLL_S = 0.01
 # Of SCHED_FIFO: whoever observes goes before the client, which goes before nothing on the instruments' cpu.
@@ -130,9 +132,9 @@ def limited(name: str, quota_us: int, period_us: int, burst_us: int = 0) -> Iter
         (ROOT / name / "cpu.max").write_text("max")
 
 
-def cpu_stat(name: str) -> dict[str, int]:
-    """The kernel's counters of pods/`name` since it was made."""
-    return read_numbers(ROOT / name / "cpu.stat")
+def cpu_stat(cgroup: str | Path) -> dict[str, int]:
+    """The kernel's counters of a cgroup, by its name below pods/ or its path, since it was made."""
+    return read_numbers(ROOT / cgroup / "cpu.stat")
 
 
 def is_frozen(name: str) -> bool:
@@ -145,9 +147,9 @@ def read_numbers(path: Path) -> dict[str, int]:
     return {key: int(value) for key, value in map(str.split, path.read_text().splitlines())}
 
 
-def cpu_us(name: str) -> int:
-    """Cpu time that pods/`name` has used since it was made."""
-    return cpu_stat(name)["usage_usec"]
+def cpu_us(cgroup: str | Path) -> int:
+    """Cpu time that it has used since it was made."""
+    return cpu_stat(cgroup)["usage_usec"]
 
 
 def no_huge_pages() -> None:

@@ -8,7 +8,7 @@ consumed_of_asked: of cpu.stat's usage, against the quota or what the threads an
 worst_window_beyond: the most consumed in any window of one period, wherever it begins, less quota and burst.
 worst_window_owed: the same, less what others kept the spinners from earlier in the period. (A quota is for a period:
 who was kept from it at the begin has it at the end, and the next one comes right after. The agent's own work, once a
-second, takes a cpu of this guest for 20 ms.)
+second, takes a cpu of this guest for 20 ms, so it is done on the instruments' cpu here.)
 after_rest_window_beyond: the same for the two periods after the thaw. The kernel's own rule allows a quota there: a
 burst that was saved up may be used just before a period ends, and then comes the next quota.
 Both windows are exact, from the kernel's trace of sched_switch; cpu.stat alone is a tick behind.
@@ -139,6 +139,7 @@ class Quota(Scenario[Settings]):
     default_points = DEFAULT_POINTS
     all_points = tuple(table())
     default_cpus = 4
+    agent_beside = True
     programs: ClassVar[tuple[str, ...]] = ("spin",)
     timeout_s = 6 * 3600.0
 

@@ -101,7 +101,7 @@ class Player:
     def start_agent(self) -> None:
         """`temper run`, and wait until the kernel and then the agent itself say that it enforces."""
         self.event("agent_start")
-        self.agent = agent.start(self.share / "workloads.toml", WORK / f"agent-{time.monotonic_ns()}.log")
+        self.agent = agent.start(stage.AGENT, self.share / "workloads.toml", WORK / f"agent-{time.monotonic_ns()}.log")
         agent.wait_attached(self.agent.pid)
         self.event("agent_enforcing", status=self.read_status())
 

@@ -39,7 +39,7 @@ def played(tmp_path, monkeypatch, capsys):
         Order("ladder", 3, ("stock", "temper"), ("0", "2"), {}).write(share / "order.json")
         attached = []
 
-        def start(workloads, log):
+        def start(cgroup, workloads, log):
             log.write_text("")
             return SimpleNamespace(pid=1)
 
@@ -54,7 +54,7 @@ def played(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(play.Play, "set_up", lambda self: None)
         monkeypatch.setattr(play.agent, "start", start)
         monkeypatch.setattr(play.agent, "wait_attached", wait_attached)
-        monkeypatch.setattr(play.agent, "wait_rest", lambda: None)
+        monkeypatch.setattr(play.agent, "wait_rest", lambda cgroup: None)
         monkeypatch.setattr(play.stage, "end", lambda process: attached.clear())
         monkeypatch.setattr(play.stage, "look", lambda: OURS if attached else STOCK)
         monkeypatch.setattr(play.sys, "argv", ["play", str(share)])
