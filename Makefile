@@ -73,7 +73,6 @@ unit: build ## unit and property tests
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	testbed/run --cpus 4 --timeout 900 -- $(GUEST_PYTEST)/kernel_faults
 	$(MAKE) -j2 kernel-faults-timed kernel-matrix kernel-quota-short kernel-timed
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
@@ -102,8 +101,8 @@ kernel-matrix: build ## a short pass on the other kernels that Debian offers
 	$(call ON_KERNEL,7.0)
 
 .PHONY: kernel-faults
-kernel-faults: build ## faults that take long: ten minutes of abuse, 200 spinners in every tier (half an hour)
-	testbed/run --cpus 4 --timeout 1500 -- env TEMPER_ABUSE_S=600 $(GUEST_PYTEST)/kernel_faults/test_abuse.py
+kernel-faults: build ## faults that take half an hour: hotplug, hogs, ten minutes of abuse, 200 spinners in every tier
+	testbed/run --cpus 4 --timeout 1500 -- env TEMPER_ABUSE_S=600 $(GUEST_PYTEST)/kernel_faults
 	testbed/run --cpus 4 --timeout 3000 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed/test_saturation.py
 
 .PHONY: kernel-scale
