@@ -6,7 +6,6 @@ import os
 import random
 import time
 
-import pytest
 from tests.kernel.harness import cgroups, load, workloads
 
 CHURN_S = float(os.environ.get("TEMPER_CHURN_S", "8"))
@@ -18,14 +17,6 @@ while True:
     time.sleep(0.0005)
 """
 STRESS = 'echo 0 >"$0/cgroup.procs" && exec stress-ng --quiet --affinity 2 --cpu-sched 2'
-
-
-@pytest.fixture
-def realtime():
-    """The test itself is above those whose affinity it changes, or it would wait among them."""
-    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    yield
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def test_affinity_churn(run_agent, realtime, measured):

@@ -16,7 +16,7 @@ FENCED = (2, 3)
 WATCHDOG_S = 5.0
 
 
-def test_saturation(run_agent, folder, measured):
+def test_saturation(run_agent, folder, realtime, measured):
     paths = {tier: cgroups.make(f"test-{tier}") for tier in TIERS}
     agent = run_agent(workloads.text(*((tier, f"test-{tier}", *[1] * (tier in TIERS[:2])) for tier in TIERS)))
     agent.until_attached()
