@@ -10,6 +10,7 @@ from tests.kernel.harness.waiting import until
 
 EVENT = ROOT / "events/sched_ext/sched_ext_dump/enable"
 LINE = re.compile(r"sched_ext_dump: (.*)")
+SLICES_S = 0.1
 TASK = re.compile(r"\w [^\[]+\[(\d+)\] ")
 
 
@@ -30,6 +31,8 @@ def test_debug_dump(run_agent):
     background = cgroups.make("test-b")
     agent.until_says("both", lambda said: said["state"] == "enforcing" and said["nr_cgroups"] == 2)
     crowd = load.spinners(background, 8)
+    # A task is of another layer from its first slice in the cgroup on.
+    until("each had some", lambda: min(one.ran_s() for one in crowd) > SLICES_S)
 
     lines = dump()
     layers = {line.split()[1] for line in lines if line.startswith("layer ")}
