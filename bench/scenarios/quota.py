@@ -2,7 +2,8 @@
 
 A point is QUOTApct-PERIODms-bBURST-tTHREADS: the quota in percent of a cpu, the burst in quotas (0 or 1). The spinners
 are started without a limit and frozen; it is set, and three periods later, when a burst is saved up, they are thawed.
-After three more the window opens: whole periods of the steady state, so that the first full one distorts nothing.
+After three and a half more the window opens: whole periods of the steady state, so that the first full one distorts
+nothing.
 
 consumed_of_asked: of cpu.stat's usage, against the quota or what the threads and cpus can use, whichever is less.
 worst_window_beyond: the most consumed in any window of one period, wherever it begins, less quota and burst.
@@ -39,7 +40,9 @@ from bench.workloads import Rule
 
 POD = "limited"
 QUOTAS_PERCENT, PERIODS_MS, BURSTS, THREADS = (5, 25, 150, 350), (10, 100, 1000), (0, 1), (1, 8, 64)
-REST_PERIODS = SETTLE_PERIODS = 3
+REST_PERIODS = 3
+# And a half: whole periods that begin at a refill would be as long as the player woke up late, in the midst of a burst.
+SETTLE_PERIODS = 3.5
 FREEZE_S = 20.0
 AFTER_REST_PERIODS = 2
 LEAST_QUOTA_US = 1000  # the kernel takes no smaller one (kernel/sched/core.c)
