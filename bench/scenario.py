@@ -103,9 +103,9 @@ class Scenario(ABC, Generic[Settings]):
     packages: ClassVar[tuple[str, ...]] = ()
     # A cpu beyond the node's for who observes and for the client; idle cpus that use up their turns.
     instrument: ClassVar[bool] = True
-    # The agent's processes on that cpu too, where what they do each second would be taken for the scheduler's doing.
-    agent_beside: ClassVar[bool] = False
     steady: ClassVar[bool] = True
+    # The agent on the instruments' cpu too, where what it does each second would be taken for the scheduler's doing.
+    agent_beside: ClassVar[bool] = False
     timeout_s: ClassVar[float] = 3600.0  # of wall time, for one guest
 
     settings_type: ClassVar[type[Any]]  # a frozen dataclass whose fields all have defaults

@@ -26,7 +26,7 @@
 
 enum {
 	MAX_CHAIN = 8,		   /* finite ancestors of one cgroup; Kubernetes makes at most four */
-	TICK_NS = 4 * 1000 * 1000, /* of Debian's kernels: what one task runs at least before its time is taken */
+	TICK_NS = 4 * 1000 * 1000, /* of Debian's kernels: a slice, and what was consumed, are looked at no sooner */
 	KEPT_NS = 1000 * 1000,	   /* what a cpu keeps over a period's end: min_cfs_rq_runtime of kernel/sched/fair.c */
 	DEBT_SPAN_NS = 1000 * 1000 * 1000, /* the kernel's longest period: a debt is at most this long's worth */
 	PARK_MOST_NS = 1500 * 1000 * 1000,

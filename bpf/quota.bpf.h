@@ -221,8 +221,8 @@ static __always_inline void park(struct task_struct *p, struct task_ctx *tctx, u
 }
 
 /*
- * Out of one bucket's queue: as many as its tokens feed for a short slice each, those that are called, and those that have
- * been there for too long. Returns how many are left, as far as it looked.
+ * Out of one bucket's queue: as many as its tokens feed for a short slice each, those that are called, and those that
+ * have been there for too long. Returns how many are left, as far as it looked.
  */
 __noinline s32 unpark(u32 index, bool all, u64 now)
 {

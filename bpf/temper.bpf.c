@@ -314,7 +314,7 @@ static __always_inline u32 class_if_behind(const struct task_struct *p, const st
 	return (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0 ? class : MAX_CLASSES;
 }
 
-/* A queue's clock: the place of whoever ran last. It goes on with a task that runs alone, so that he owes newcomers nothing. */
+/* A queue's clock: the place of who ran last. It goes on with who runs alone, so that nothing is owed to newcomers. */
 static __always_inline void advance_clock(const struct task_struct *p, const struct task_ctx *tctx)
 {
 	struct queue_ctx *queue = queue_ctx(tctx->class, tctx->llc);

@@ -60,10 +60,9 @@ class Play:
         stage.no_huge_pages()
         if self.scenario.steady:
             self.kept.append(IdleBurn(self.house.bin / "idleburn.bpf.o"))
-        if self.scenario.agent_beside:
-            self.agent_cgroup.mkdir()
         requests = self.scenario.pods() | {stage.AGENT.name: AGENT_MILLICPU}
         stage.make_pods({name: cpu_weight(millicpu) for name, millicpu in requests.items()})
+        self.agent_cgroup.mkdir(exist_ok=True)
         self.house.workloads.write_text(workloads.text(self.scenario.rules()))
 
     @contextmanager

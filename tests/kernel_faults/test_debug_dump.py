@@ -10,8 +10,8 @@ from tests.kernel.harness.waiting import until
 
 EVENT = ROOT / "events/sched_ext/sched_ext_dump/enable"
 LINE = re.compile(r"sched_ext_dump: (.*)")
-SLICES_S = 0.1
 TASK = re.compile(r"\w [^\[]+\[(\d+)\] ")
+SLICES_S = 0.1
 
 
 def dump():

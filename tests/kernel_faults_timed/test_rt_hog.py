@@ -6,6 +6,7 @@ import time
 
 import pytest
 from tests.kernel.harness import cgroups, load, workloads
+from tests.kernel.harness.limits import TICK_S
 from tests.kernel.harness.trace import tracing
 
 from temper.plan.tiers import RULES, Tier
@@ -14,7 +15,6 @@ CPU = 3
 WINDOW_S = 1.0
 # Of its tier: who is queued is next, but for those that are behind their queue's clock as their slice ends.
 MOST_SLICES = 3
-A_TICK_S = 0.004
 # Real-time for three fifths of the time on cpu 0: whoever looks at an instant may take it for a hog.
 OFTEN = """
 os.sched_setaffinity(0, {0})
@@ -45,7 +45,7 @@ def test_rt_hog(run_agent, measured, tier, count):
     assert any(spell.cpu == CPU and spell.start_s < taken[0].start_s for spell in mine)
     waits = [trace.away_s[one.pid] for one in victims]
     measured(f"longest wait of {count} {tier} spinners, one of whose cpus a real-time task took", max(waits))
-    assert max(waits) <= MOST_SLICES * RULES[Tier(tier)].slice_us / 1e6 + A_TICK_S
+    assert max(waits) <= MOST_SLICES * RULES[Tier(tier)].slice_us / 1e6 + TICK_S
     agent.assert_never_left()
 
 
