@@ -144,8 +144,9 @@ static __always_inline void bucket_edit(struct temper_quota *q, u64 period_ns, u
 
 /*
  * Of the buckets of a cgroup and its ancestors the first that is empty, or -1. Those without a quota have none now.
- * tight: one of those before it holds so little that who goes on has to take the time until its tick in advance. Twice
- * what cpus use from tick to tick: once for what they run now and have not told, once for what they go on with.
+ * tight: one of those before it holds so little that who goes on has to take the time until its tick in advance. Three
+ * times what cpus use from tick to tick: what they run now and have not told, what they take for that which they go on
+ * with, and what they take at their next tick, if it comes before that of who took nothing. So the debt is one cpu's.
  */
 static __always_inline s32 chain_empty(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u64 now_ns,
 				       u64 overrun_ns, bool *tight)
@@ -164,7 +165,7 @@ static __always_inline s32 chain_empty(struct temper_quota *quotas, const u16 *c
 		bucket_refill(q, now_ns, overrun_ns);
 		if (bucket_is_empty(q))
 			return index;
-		if (bucket_tokens(q) < 2 * (s64)overrun_ns)
+		if (bucket_tokens(q) < 3 * (s64)overrun_ns)
 			*tight = true;
 	}
 	return -1;

@@ -24,11 +24,24 @@
 /* What can be overrun at once: each cpu runs a task of the cgroup until its tick. */
 #define OVERRUN_NS ((u64)nr_cpus * TICK_NS)
 
+/*
+ * The service timer looks at this bucket again before its refill.
+ * Tolerated race: a timer that looks just now may see neither; the look for the called, which asks every bucket, does.
+ */
+static __always_inline void look_soon(u32 index)
+{
+	u64 *next_ns = &word_refills[index % TEMPER_MAX_QUOTAS / 64].next_ns;
+
+	if (*(volatile u64 *)next_ns)
+		__sync_lock_test_and_set(next_ns, 0);
+}
+
 /* Its queue may hold tasks: the service timer looks after it from now on. */
 static __always_inline void watch_bucket(u32 index, u64 now)
 {
 	park_ns = parked_ns[index % TEMPER_MAX_QUOTAS] = now;
 	__sync_fetch_and_or(&throttled_bits[index % TEMPER_MAX_QUOTAS / 64], 1ULL << (index % 64));
+	look_soon(index);
 }
 
 /* A free bucket that is now this cgroup's, or -1: all are taken, and the cgroup goes without. */
@@ -156,14 +169,25 @@ __noinline s32 empty_bucket(struct task_ctx *tctx, u64 now)
  */
 static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 {
-	chain_spend(quotas, tctx->chain, tctx->nr_chain, (s64)delta_ns - tctx->advance_ns);
+	s64 more_ns = (s64)delta_ns - tctx->advance_ns;
+	u32 i;
+
+	chain_spend(quotas, tctx->chain, tctx->nr_chain, more_ns);
 	tctx->advance_ns = 0;
+	if (more_ns >= 0)
+		return;
+	/* What comes back may be for who is parked. */
+	bpf_for(i, 0, MAX_CHAIN) {
+		if (i >= tctx->nr_chain)
+			break;
+		look_soon(tctx->chain[i % MAX_CHAIN]);
+	}
 }
 
 /*
- * It goes on until its cpu's next tick, and then its buckets may be near their ends: it takes that time in advance.
- * Otherwise a cpu knows at its tick nothing of what the others used since theirs, and each goes on for one tick more. Who
- * begins takes nothing: many that run for a moment only would keep each other from what none of them needs.
+ * It will run until its cpu's next tick, and then its buckets may be near their ends: it takes that time in advance.
+ * Otherwise a cpu knows at its tick nothing of what the others used since theirs, and each goes on for one tick more.
+ * Who comes from sleep takes nothing: many that run for a moment only would keep each other from what none of them needs.
  */
 static __always_inline void take_advance(struct task_ctx *tctx)
 {
@@ -244,19 +268,24 @@ __noinline s32 unpark(u32 index, bool all, u64 now)
 	return nr_stay;
 }
 
-/*
- * Nobody goes before its period ends: a look at hundreds of such buckets costs next to nothing. One that waits is noted,
- * for next_look_ns.
- */
+/* So many buckets wait for their refills, the first of which comes then. */
+static __always_inline void note_refills(u64 next_ns, u32 nr)
+{
+	nr_refills += nr;
+	if (next_ns < soonest_refill_ns)
+		soonest_refill_ns = next_ns;
+}
+
+/* Nobody goes before its period ends: nothing to look at until then. */
 static __always_inline bool waits_for_refill(const struct temper_quota *q, u64 now)
 {
 	u64 next_ns = *(volatile u64 *)&q->next_refill_ns;
 
 	if (!q->quota_ns || !bucket_is_empty(q) || now >= next_ns)
 		return false;
-	nr_refills++;
-	if (next_ns < soonest_refill_ns)
-		soonest_refill_ns = next_ns;
+	word_nr_refills++;
+	if (next_ns < word_next_ns)
+		word_next_ns = next_ns;
 	return true;
 }
 
@@ -294,10 +323,46 @@ __noinline int unpark_bucket(u32 index, bool all, u64 now)
 	return 0;
 }
 
+/*
+ * The buckets of a word of throttled_bits. If all of them wait for their refills, nobody asks them before the first of
+ * those comes, but for the called: so hundreds of them cost next to nothing.
+ */
+static __always_inline void service_word(u32 word, u32 first, u64 now)
+{
+	struct word_refills *refills = &word_refills[word % (TEMPER_MAX_QUOTAS / 64)];
+	bool somebody_due = false;
+	u64 bits;
+	u32 bit;
+
+	/* Before the bits are read, and a barrier: look_soon() from here on is not undone below. */
+	__sync_lock_test_and_set(&refills->next_ns, LOOKING);
+	bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
+	word_next_ns = ~0ULL;
+	word_nr_refills = 0;
+	bpf_for(bit, 0, 64) {
+		u32 index = word * 64 + bit;
+		bool all, waits;
+
+		if (!(bits & (1ULL << bit)))
+			continue;
+		all = index >= first && called_room > 0;
+		if (all && --called_room == 0)
+			called_next = index + 1;
+		waits = waits_for_refill(&quotas[index % TEMPER_MAX_QUOTAS], now);
+		if (!waits)
+			somebody_due = true;
+		if (!waits || all)
+			unpark_bucket(index, all, now);
+	}
+	note_refills(word_next_ns, word_nr_refills);
+	refills->nr = word_nr_refills;
+	__sync_val_compare_and_swap(&refills->next_ns, LOOKING, somebody_due ? 0 : word_next_ns);
+}
+
 /* Let out what may go. Returns in how many nanoseconds to look again. */
 __noinline u64 service_quotas(u64 now)
 {
-	u32 first = called_next, word, bit;
+	u32 first = called_next, word;
 
 	called_room = 0;
 	if (elapsed_ns(now, called_looked_ns) >= CALLED_PERIOD_NS) {
@@ -309,23 +374,16 @@ __noinline u64 service_quotas(u64 now)
 	nr_refills = 0;
 	soonest_refill_ns = ~0ULL;
 	bpf_for(word, 0, TEMPER_MAX_QUOTAS / 64) {
-		u64 bits = *(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)];
+		struct word_refills *refills = &word_refills[word % (TEMPER_MAX_QUOTAS / 64)];
+		u64 next_ns = *(volatile u64 *)&refills->next_ns;
 
-		if (!bits)
+		if (!*(volatile u64 *)&throttled_bits[word % (TEMPER_MAX_QUOTAS / 64)])
 			continue;
 		somebody_parked = true;
-		bpf_for(bit, 0, 64) {
-			u32 index = word * 64 + bit;
-			bool all;
-
-			if (!(bits & (1ULL << bit)))
-				continue;
-			all = index >= first && called_room > 0;
-			if (all && --called_room == 0)
-				called_next = index + 1;
-			if (!waits_for_refill(&quotas[index % TEMPER_MAX_QUOTAS], now) || all)
-				unpark_bucket(index, all, now);
-		}
+		if (now < next_ns && !called_room)
+			note_refills(next_ns, refills->nr);
+		else
+			service_word(word, first, now);
 	}
 	return next_look_ns(now);
 }

@@ -163,9 +163,10 @@ struct task_ctx {
 	u32 competing;	/* the weight with which it is counted in its share; 0 while it isn't */
 	u8 nr_chain;
 	u8 layer;
-	u8 llc;	  /* whose queue's clock its vtime is of */
-	u8 guest; /* queued, or running, as a guest */
-	u8 tight; /* a bucket of its chain was near its end, when it was last asked */
+	u8 llc;	    /* whose queue's clock its vtime is of */
+	u8 guest;   /* queued, or running, as a guest */
+	u8 tight;   /* a bucket of its chain was near its end, when it was last asked */
+	u8 goes_on; /* it stopped running though it could have gone on */
 	u8 class; /* which of its layer's queues is its own: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
 };
 
@@ -193,6 +194,16 @@ u32 called_room;		  /* how many buckets this look for the called may still take 
 u32 called_next;		  /* the bucket at which the next look for the called begins */
 u64 soonest_refill_ns;		  /* of the buckets that wait for one, at this look */
 u32 nr_refills;			  /* ... and how many those are */
+u64 word_next_ns;		  /* the same of one word of throttled_bits */
+u32 word_nr_refills;
+
+#define LOOKING 1 /* in place of next_ns, while the service timer is at it */
+
+/* By word of throttled_bits: the first refill for which all of its buckets wait, and how many they are; 0: not all do. */
+struct word_refills {
+	u64 next_ns;
+	u32 nr;
+} word_refills[TEMPER_MAX_QUOTAS / 64];
 
 /* Cgroup id -> the index of its bucket in `quotas`. */
 struct {

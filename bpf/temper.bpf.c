@@ -463,6 +463,8 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	/* It may go as far as user space: the kick is heeded on the way there. */
 	if (cctx->looks_in || throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
+	else if (tctx->goes_on)
+		take_advance(tctx);
 	if (cctx->turn_of == tctx->layer + 1) {
 		cctx->turn_of = 0;
 		task_set_slice(p, SHORT_SLICE_NS);
@@ -479,6 +481,7 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	cctx->rank = RANK_NONE;
 	if (tctx) {
 		charge(p, tctx, cctx, cpu);
+		tctx->goes_on = runnable;
 		if (!runnable)
 			stop_competing(tctx);
 	}

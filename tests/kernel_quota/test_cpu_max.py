@@ -13,8 +13,9 @@ from tests.kernel.harness.trace import tracing
 
 CPUS = 4
 WINDOW_S = 10.0
-# Of what was asked. One more tick on each cpu than was asked for may fall into a window, and is owed to the next.
+# Of what was asked. One cpu's tick, and what its switches take, may fall into a window and is owed to the next.
 CLOSE = 0.01
+OWED_S = 1.25 * TICK_S
 # After a refill: what else is due at that moment on that cpu, and two clocks.
 LATE_S = 0.001
 
@@ -30,18 +31,18 @@ def attached(run_agent):
 
 @pytest.mark.parametrize(
     ("quota_us", "period_us", "threads"),
-    [(5_000, 100_000, 1), (25_000, 100_000, 8), (2_500, 10_000, 4)],
+    [(5_000, 100_000, 1), (50_000, 1_000_000, 8), (25_000, 100_000, 8), (2_500, 10_000, 4)],
 )
 def test_what_is_asked_for_is_what_is_used(attached, measured, quota_us, period_us, threads):
     cgroup = limit("test-q/one", quota_us, period_us)
     load.spinners(cgroup, threads)
-    time.sleep(2 * period_us / 1e6)  # what it had saved up before the first period is gone
+    time.sleep(2.5 * period_us / 1e6)  # what it had saved up before the first period is gone
     with kernel.Watch() as watch:
         used = cpus_used(cgroup, WINDOW_S)
     wanted = min(quota_us / period_us, threads, CPUS)
     measured(f"{quota_us} us in {period_us}, {threads} threads: used of what was asked for", f"{used / wanted:.3f}")
     assert watch.states == ["enabled"]
-    assert abs(used - wanted) <= CLOSE * wanted + 2 * CPUS * TICK_S / WINDOW_S
+    assert abs(used - wanted) <= CLOSE * wanted + OWED_S / WINDOW_S
 
 
 def test_an_edit_counts_at_once(attached):

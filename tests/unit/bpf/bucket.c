@@ -117,15 +117,18 @@ u64 spin(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u32 cpus, 
 
 /*
  * The same cpus, whose ticks come one after the other: each tells at its tick what it ran since the last one, and takes
- * what comes in advance where that may be more than there is. Returns what they ran in all.
+ * what comes in advance where that may be more than there is. back_and_forth: the last to tick is the next time the
+ * first. Returns what they ran in all.
  */
-u64 spin_staggered(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u32 cpus, u64 now_ns, u64 ticks)
+u64 spin_staggered(struct temper_quota *quotas, const u16 *chain, u32 nr_chain, u32 cpus, u64 now_ns, u64 ticks,
+		   bool back_and_forth)
 {
 	s64 advances_ns[512] = {}, ran_ns[512] = {};
 	u64 all_ns = 0, turn;
 
 	for (turn = 0; turn < ticks * cpus; turn++) {
-		s64 *advance_ns = &advances_ns[turn % cpus], *ran = &ran_ns[turn % cpus];
+		u32 nth = turn % cpus, cpu = back_and_forth && turn / cpus % 2 ? cpus - 1 - nth : nth;
+		s64 *advance_ns = &advances_ns[cpu], *ran = &ran_ns[cpu];
 		bool tight, runs;
 
 		chain_spend(quotas, chain, nr_chain, *ran - *advance_ns);

@@ -32,7 +32,7 @@ bool leaves(int64_t room_ns, bool is_called, uint64_t parked_ns);
 uint64_t spin(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint32_t cpus, uint64_t now_ns,
               uint64_t ticks, uint64_t overrun_ns);
 uint64_t spin_staggered(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint32_t cpus,
-                        uint64_t now_ns, uint64_t ticks);
+                        uint64_t now_ns, uint64_t ticks, bool back_and_forth);
 int64_t hammer(struct temper_quota *q, uint64_t *clock_ns, uint64_t until_ns, uint64_t step_ns, uint64_t spend_ns,
                uint64_t overrun_ns);
 """

@@ -248,12 +248,13 @@ def test_the_mean_is_the_quota_or_what_is_asked_for(ffi, lib, limit, cpus):
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4, 64, MAX_CPUS])
-@pytest.mark.parametrize("ticks_of_quota", [1, 2.5, 3, 40, 41.3, 1000])
-def test_cpus_that_tick_one_after_the_other_overrun_by_one_tick(ffi, lib, cpus, ticks_of_quota):
+@pytest.mark.parametrize("ticks_of_quota", [1, 2.5, 3, 9.6, 9.75, 40, 41.3, 1000])
+@pytest.mark.parametrize("back_and_forth", [False, True])
+def test_cpus_that_tick_one_after_the_other_overrun_by_one_tick(ffi, lib, cpus, ticks_of_quota, back_and_forth):
     """Not by two of each: at its own tick a cpu does not know what the others have used since theirs."""
     quota = int(ticks_of_quota * TICK)
     bucket = make(ffi, lib, Limit(S, quota), now=START)
-    ran = lib.spin_staggered(bucket, [0], 1, cpus, START, S // TICK - 1)
+    ran = lib.spin_staggered(bucket, [0], 1, cpus, START, S // TICK - 1, back_and_forth)
     assert ran < quota + TICK
     assert ran >= min(quota, cpus * (S - TICK))
 
