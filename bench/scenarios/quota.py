@@ -2,8 +2,7 @@
 
 A point is QUOTApct-PERIODms-bBURST-tTHREADS: the quota in percent of a cpu, the burst in quotas (0 or 1). The spinners
 are started without a limit and frozen; it is set, and three periods later, when a burst is saved up, they are thawed.
-After three and a half more the window opens: whole periods of the steady state, so that the first full one distorts
-nothing.
+After three and a half more, and as many as the burst lasts, the window opens: whole periods of the steady state.
 
 consumed_of_asked: of cpu.stat's usage, against the quota or what the threads and cpus can use, whichever is less.
 worst_window_beyond: the most consumed in any window of one period, wherever it begins, less quota and burst.
@@ -20,6 +19,7 @@ events of the trace were lost, a spinner was missing at the end, or trace and cp
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -94,6 +94,11 @@ class Limit:
         """That may be saved up."""
         return self.burst * self.quota_us
 
+    def settle_periods(self, cpus: int) -> float:
+        """Until nothing saved up is left: each period takes of it what the spinners can use beyond the quota."""
+        more_us = min(self.threads, cpus) * self.period_us - self.quota_us
+        return SETTLE_PERIODS + (math.ceil(self.burst_us / more_us) if more_us > 0 else 0)
+
     def wanted_cpus(self, cpus: int) -> float:
         """What is to be consumed on so many cpus."""
         return min(self.quota_us / self.period_us, self.threads, cpus)
@@ -126,7 +131,7 @@ DEFAULT_POINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """seconds: the window, of which whole periods are taken, one at least. settle_s: before it, or three periods."""
+    """seconds: the window, of which whole periods are taken, one at least. settle_s: before it, or more (see above)."""
 
     seconds: float = 10.0
     settle_s: float = 0.5
@@ -175,7 +180,7 @@ class Quota(Scenario[Settings]):
                     limits.enter_context(stage.limited(pod, limit.quota_us, limit.period_us, limit.burst_us))
                     time.sleep(REST_PERIODS * period_s)
                 thawed_ns = time.monotonic_ns()
-                time.sleep(max(SETTLE_PERIODS * period_s, self.settings.settle_s))
+                time.sleep(max(limit.settle_periods(self.order.cpus) * period_s, self.settings.settle_s))
                 with service.window((pod,)) as measured:
                     time.sleep(self.periods(limit) * period_s)
             left = set(threads) & set(tasks.of_pod(pod))

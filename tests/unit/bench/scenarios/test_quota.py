@@ -79,6 +79,19 @@ def test_nobody_can_use_more_than_threads_and_cpus(point, wanted):
     assert Limit.of("800pct-100ms-b0-t64").wanted_cpus(4) == 4
 
 
+@pytest.mark.parametrize(
+    ("point", "periods"),
+    [
+        ("25pct-100ms-b0-t8", 3.5),
+        ("25pct-100ms-b1-t8", 4.5),
+        ("350pct-1000ms-b1-t64", 3.5 + 7),  # four cpus take half a cpu's second of it in each period
+        ("150pct-1000ms-b1-t1", 3.5),  # never used
+    ],
+)
+def test_the_window_opens_when_nothing_saved_up_is_left(point, periods):
+    assert Limit.of(point).settle_periods(4) == periods
+
+
 def test_the_table_has_every_point_that_the_kernel_takes():
     points = Quota.all_points
     assert len(points) == len(set(points)) == 72 - 6  # 0.5 ms of 10 ms is too little
