@@ -187,7 +187,8 @@ static __always_inline void spend(struct task_ctx *tctx, u64 delta_ns)
 /*
  * It will run until its cpu's next tick, and then its buckets may be near their ends: it takes that time in advance.
  * Otherwise a cpu knows at its tick nothing of what the others used since theirs, and each goes on for one tick more.
- * Who comes from sleep takes nothing: many that run for a moment only would keep each other from what none of them needs.
+ * Who begins takes nothing, unless it used up its last slice: many that run for a moment only would keep each other
+ * from what none of them needs.
  */
 static __always_inline void take_advance(struct task_ctx *tctx)
 {

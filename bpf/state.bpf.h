@@ -166,7 +166,7 @@ struct task_ctx {
 	u8 llc;	    /* whose queue's clock its vtime is of */
 	u8 guest;   /* queued, or running, as a guest */
 	u8 tight;   /* a bucket of its chain was near its end, when it was last asked */
-	u8 goes_on; /* it stopped running though it could have gone on */
+	u8 goes_on; /* it used up its slice, and could have gone on */
 	u8 class; /* which of its layer's queues is its own: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
 };
 

@@ -481,7 +481,7 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	cctx->rank = RANK_NONE;
 	if (tctx) {
 		charge(p, tctx, cctx, cpu);
-		tctx->goes_on = runnable;
+		tctx->goes_on = runnable && !p->scx.slice;
 		if (!runnable)
 			stop_competing(tctx);
 	}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -27,18 +26,17 @@ def forks():
     return next(int(line.split()[1]) for line in lines if line.startswith("processes "))
 
 
-def test_fork_bomb(attached_scheduler, folder, measured):
+def test_fork_bomb(attached_scheduler, measured):
     bomb, kept = cgroups.make("test-bomb"), cgroups.make("test-kept")
     (bomb / "pids.max").write_text(str(PIDS))
     attached_scheduler.commit(plan(("critical", "test-kept", 1), ("background", "test-bomb")))
     for _ in range(2):
         load.start_python(PULSE, kept)
-    os.mkfifo(folder / "gate")
-    load.crowd(bomb, PIDS // 2 - 1, folder / "gate", work="(:)")
+    crowd = load.crowd(bomb, PIDS // 2 - 1, work="(:)")
 
     forks_before, before = forks(), attached_scheduler.stats()["critical"]
-    with (folder / "gate").open("w"):
-        time.sleep(WINDOW_S)
+    load.go(crowd)
+    time.sleep(WINDOW_S)
     now = attached_scheduler.stats()["critical"]
     made = forks() - forks_before
     p99_us = percentile_us(waits_since(before.wait_hist, now.wait_hist), 0.99, longest_ns=now.max_wait_ns)

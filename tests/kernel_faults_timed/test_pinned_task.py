@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -29,12 +28,12 @@ def fenced(attached_scheduler):
 
 # Of 160 every second one is due when the quarter is used up: were it always the same ones, half would stand still.
 @pytest.mark.parametrize(("count", "window_s", "run_on"), [(2, 2.0, 1.0), (160, 8.0, 0.85), (500, 3.0, 0.1)])
-def test_a_crowd_pinned_to_a_fenced_cpu(fenced, folder, measured, count, window_s, run_on):
+def test_a_crowd_pinned_to_a_fenced_cpu(fenced, measured, count, window_s, run_on):
     owner, background = fenced
-    os.mkfifo(folder / "gate")
-    guests = load.crowd(background, count, folder / "gate", before=["taskset", "-c", str(CPU)])
+    guests = load.crowd(background, count, before=["taskset", "-c", str(CPU)])
 
-    with (folder / "gate").open("w"), kernel.Watch() as watch:
+    load.go(guests)
+    with kernel.Watch() as watch:
         time.sleep(1.0)
         before_s, started_s = owner.ran_s(), time.monotonic()
         guests_before_s = [load.ran_s(pid) for pid in guests]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -18,15 +17,15 @@ BUSY, CROWD = ("normal", "test-busy", 1), ("background", "test-crowd")
 
 # More in front of them in the queue than the scheduler looks at in one go (LOOK_BATCH).
 @pytest.mark.parametrize("count", [8, 150])
-def test_promoted_while_queued(attached_scheduler, folder, measured, count):
+def test_promoted_while_queued(attached_scheduler, measured, count):
     busy, crowd, moved = (cgroups.make(f"test-{name}") for name in ("busy", "crowd", "moved"))
     attached_scheduler.commit(plan(BUSY, CROWD, ("background", "test-moved")))
     load.spinners(busy, CPUS)
-    os.mkfifo(folder / "gate")
-    load.crowd(crowd, count, folder / "gate")
+    beside = load.crowd(crowd, count)
     moved = load.spinners(moved, 2)
 
-    with (folder / "gate").open("w"), tracing("sched_switch") as trace:
+    with tracing("sched_switch") as trace:
+        load.go(beside)
         time.sleep(0.2)
         attached_scheduler.commit(plan(BUSY, CROWD, ("critical", "test-moved", 1)))
         committed_s = time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -21,16 +20,16 @@ LONGEST_AWAY_S = 3.5  # of the watchdog's 5
 
 
 @pytest.mark.parametrize("spinners_above", [0, CPUS], ids=["alone", "below-a-busy-tier"])
-def test_five_hundred_behind_a_hundredth_of_a_cpu(attached_scheduler, folder, measured, spinners_above):
+def test_five_hundred_behind_a_hundredth_of_a_cpu(attached_scheduler, measured, spinners_above):
     busy, _ = cgroups.make("test-busy"), cgroups.make("test-q")
     attached_scheduler.commit(plan(("normal", "test-busy", 2), ("background", "test-q")))
     cgroup = limit("test-q/crowd", None)
-    os.mkfifo(folder / "gate")
-    crowd = load.crowd(cgroup, CROWD, folder / "gate")
+    crowd = load.crowd(cgroup, CROWD)
     load.spinners(busy, spinners_above)
     limit("test-q/crowd", QUOTA_US)
     before = kernel.look()
-    with kernel.Watch() as watch, (folder / "gate").open("w"):
+    load.go(crowd)
+    with kernel.Watch() as watch:
         time.sleep(SETTLING_S)
         with tracing("sched_switch") as trace:
             used = cpus_used(cgroup, WINDOW_S)

@@ -31,17 +31,16 @@ def ptrace(request, pid):
 
 
 @pytest.fixture(params=[8, 200])
-def throttled(request, normal, folder):
+def throttled(request, normal):
     """A cgroup whose tasks have used up a quota of 1 ms, and more than a second's worth beyond; their pids."""
     cgroup = limit("test-q/tight", None)
-    os.mkfifo(folder / "gate")
-    crowd = load.crowd(cgroup, request.param, folder / "gate")
-    with (folder / "gate").open("w"):
-        before = cgroups.used_s(cgroup)
-        until("all of them run", lambda: cgroups.used_s(cgroup) > before + 0.5)
-        limit("test-q/tight", 1_000)
-        time.sleep(0.3)
-        yield cgroup, crowd
+    crowd = load.crowd(cgroup, request.param)
+    before = cgroups.used_s(cgroup)
+    load.go(crowd)
+    until("all of them run", lambda: cgroups.used_s(cgroup) > before + 0.5)
+    limit("test-q/tight", 1_000)
+    time.sleep(0.3)
+    return cgroup, crowd
 
 
 def at_once(measured, what, began, count):

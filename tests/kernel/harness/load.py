@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -57,13 +58,18 @@ class Spinner:
         return ran_s(self.pid)
 
     def cpu(self):
-        """Where it runs, or ran last: field 39 of stat; the second field is in brackets and may hold blanks."""
-        return int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[36])
+        """Where it runs, or ran last: field 39 of stat."""
+        return int(stat_of(self.pid)[36])
 
     def kill(self):
         """End it."""
         self._process.kill()
         self._process.wait()
+
+
+def stat_of(pid):
+    """A process's fields of stat from the third on, its state: the second is in brackets and may hold blanks."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def ran_s(pid):
@@ -81,15 +87,25 @@ def hog(cgroup, cpu):
     return Spinner(cgroup, cpu, ["chrt", "-f", "50"]).until_in()
 
 
-def crowd(cgroup, count, gate, work=":", before=()):
-    """Very many at little cost: forks of one shell that repeat `work` once a fifo is opened for writing. Their pids.
+def crowd(cgroup, count, work=":", before=()):
+    """Very many at little cost: stopped forks of one shell that repeat `work` once they are told to go(). Their pids.
 
+    Stopped, for nothing that they would all wait for lets hundreds go at once: a fifo's lock takes seconds to go round.
     before: a program that starts the shell.
     """
-    spin = f"(: <{gate}; while :; do {work}; done) &"
+    spin = f"(read -r me _ </proc/self/stat; kill -STOP $me; while :; do {work}; done) &"
     shell = start(f'echo 0 >"$0/cgroup.procs"; for _ in $(seq {count}); do {spin} done; wait', cgroup, *before)
     until(f"{count} spinners are in {cgroup}", lambda: len(procs(cgroup)) == count + 1)
-    return [pid for pid in procs(cgroup) if pid != shell.pid]
+    pids = [pid for pid in procs(cgroup) if pid != shell.pid]
+    for pid in pids:
+        until(f"{pid} stops", lambda pid=pid: stat_of(pid)[0] == "T")
+    return pids
+
+
+def go(pids):
+    """Let a crowd run."""
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 def start_python(program, cgroup, *words):
