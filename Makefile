@@ -73,7 +73,7 @@ unit: build ## unit and property tests
 .PHONY: kernel
 kernel: build ## kernel tests, in the guest: the newest kernel, and machines that must be refused
 	testbed/run --cpus 4 --timeout 1500 -- $(GUEST_PYTEST)/kernel
-	$(MAKE) -j2 kernel-faults-timed kernel-matrix kernel-quota-short kernel-timed
+	$(MAKE) -j2 kernel-faults kernel-quota-short kernel-matrix kernel-timed kernel-smt
 	testbed/run --cpus 2 --timeout 300 --kernel 7.2 -- $(GUEST_PYTEST)/kernel_refused
 	testbed/run --cpus 2 --timeout 300 --append isolcpus=1 -- $(GUEST_PYTEST)/kernel_isolated
 
@@ -90,19 +90,22 @@ kernel-quota-short: build
 kernel-quota: build ## every kernel test of cpu.max: hundreds of throttled tasks, windows, bursts, custody (twenty minutes)
 	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_quota
 
-.PHONY: kernel-faults-timed
-kernel-faults-timed: build
+.PHONY: kernel-faults
+kernel-faults: build
+	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults
+
+.PHONY: kernel-smt
+kernel-smt: build
 	testbed/run --topology 2,2,2 --timeout 600 --clock virtual -- $(GUEST_PYTEST)/kernel_smt
-	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults_timed
 
 .PHONY: kernel-matrix
 kernel-matrix: build ## a short pass on the other kernels that Debian offers
 	$(call ON_KERNEL,6.19)
 	$(call ON_KERNEL,7.0)
 
-.PHONY: kernel-faults
-kernel-faults: build ## faults that take a quarter of an hour: hotplug, hogs, ten minutes of abuse
-	testbed/run --cpus 4 --timeout 1500 -- env TEMPER_ABUSE_S=600 $(GUEST_PYTEST)/kernel_faults
+.PHONY: kernel-abuse
+kernel-abuse: build ## ten minutes of stress-ng's scheduler stressors, on the wall clock
+	testbed/run --cpus 4 --timeout 1500 -- env TEMPER_ABUSE_S=600 $(GUEST_PYTEST)/kernel_faults/test_abuse.py
 
 .PHONY: kernel-scale
 kernel-scale: build ## kernel tests in guests of unusual size: one cpu, 252 possible cpus, four caches
