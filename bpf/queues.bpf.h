@@ -186,6 +186,12 @@ static __always_inline bool serve_class(u32 class, u32 llc, u64 now)
 	return *(volatile u64 *)&queued[class % MAX_CLASSES] && serve_some(class, llc, now);
 }
 
+/* A tick for each that waits there may take longer than the watchdog waits. */
+static __always_inline bool is_crowded(u32 class, u32 llc)
+{
+	return scx_bpf_dsq_nr_queued(DSQ_LAYER(class, llc)) > CROWD;
+}
+
 /* How many of its tasks wait, at this cache or, when none does, at another one: what its turns go by. */
 __noinline s32 nr_waiting(u32 class, u32 llc)
 {

@@ -31,8 +31,9 @@
 static __always_inline void look_soon(u32 index)
 {
 	u64 *next_ns = &word_refills[index % TEMPER_MAX_QUOTAS / 64].next_ns;
+	u64 bits = *(volatile u64 *)&throttled_bits[index % TEMPER_MAX_QUOTAS / 64];
 
-	if (*(volatile u64 *)next_ns)
+	if ((bits & (1ULL << (index % 64))) && *(volatile u64 *)next_ns)
 		__sync_lock_test_and_set(next_ns, 0);
 }
 
@@ -282,7 +283,7 @@ static __always_inline bool waits_for_refill(const struct temper_quota *q, u64 n
 {
 	u64 next_ns = *(volatile u64 *)&q->next_refill_ns;
 
-	if (!q->quota_ns || !bucket_is_empty(q) || now >= next_ns)
+	if (!q->quota_ns || !bucket_is_empty(q) || now >= next_ns || next_ns == BUCKET_FILLING)
 		return false;
 	word_nr_refills++;
 	if (next_ns < word_next_ns)

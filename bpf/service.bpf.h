@@ -24,8 +24,9 @@ static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer
 
 /*
  * Is it past what turns give? An unrestricted task of a layer that is being served has only its own layer to wait
- * for, and its place in virtual time comes, unless its share is so light that nobody may wait for it. One that can use
- * a few cpus only may find those always taken.
+ * for, and its place in virtual time comes, unless its share is so light that nobody may wait for it. In a crowd all wait
+ * that long and look in, and hundreds of guests would only keep each other. One that can use a few cpus only may find
+ * those always taken.
  */
 static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u32 class, u64 now)
 {
@@ -33,8 +34,10 @@ static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *
 
 	if (waited_ns < RESCUE_AGE_NS)
 		return false;
-	return waited_ns > SHARE_AGE_NS || task_cannot_move(p) || !is_unrestricted(p) ||
-	       elapsed_ns(now, served_ns[class % MAX_CLASSES]) > RESCUE_AGE_NS;
+	if (task_cannot_move(p) || !is_unrestricted(p) ||
+	    elapsed_ns(now, served_ns[class % MAX_CLASSES]) > RESCUE_AGE_NS)
+		return true;
+	return waited_ns > SHARE_AGE_NS + (is_crowded(class, tctx->llc) ? (u64)TURN_NS : 0);
 }
 
 /* Tasks wait and a cpu of theirs is idle: it went idle just before they were queued. */

@@ -31,8 +31,16 @@ enum {
 	/* A task that waited this long, past what the turns give, is moved to a guest queue. */
 	RESCUE_AGE_NS = 1500 * NSEC_PER_MSEC,
 	SHARE_AGE_NS = 2000 * NSEC_PER_MSEC, /* ... who only waits for its own layer: so light a share ends here */
-	LOOK_BATCH = 64,		     /* tasks looked at per queue and look */
-	LOOK_ALL = 16384,		     /* ... in the look that follows a commit */
+	/*
+	 * In a queue of over CROWD tasks who waited so long, or at random half as long, gets no slice: it looks in. A tick for
+	 * each would take longer than the watchdog waits.
+	 */
+	CROWD_AGE_NS = 2100 * NSEC_PER_MSEC,
+	CROWD = 500,
+	/* Of more tasks than this the turns take over an eighth: a tick of each in TURN_NS. */
+	TURN_MOST = TURN_NS / 8 / TICK_NS,
+	LOOK_BATCH = 64,  /* tasks looked at per queue and look */
+	LOOK_ALL = 16384, /* ... in the look that follows a commit */
 	/*
 	 * A cpu that a higher class had for seven eighths of so many looks (100 ms each) is nobody's home, whatever it
 	 * leaves us of it. Real-time tasks that come and go, at every tick too, are no hogs.
@@ -107,6 +115,8 @@ struct cpu_ctx {
 	u64 guest_next_ns;   /* no guest before this while there is other work */
 	u64 guest_full_ns;   /* before this, guests have had their quarter: who is due only looks in if others wait */
 	u64 turn_checked_ns; /* when this cpu last looked for outranked layers */
+	u64 turn_ns;	     /* ... and when it gave one a turn */
+	u64 turn_full_ns;    /* before this, they have had their eighth: whose turn it is only looks in */
 	u64 preempted_ns;    /* when a wake-up last took this cpu */
 	u64 guest_hint_ns;   /* when a guest was last put here; 0: there is none (queues.bpf.h) */
 	u64 released_ns;     /* since when a higher class (real-time, deadline) has it; 0: it is ours */
@@ -118,10 +128,12 @@ struct cpu_ctx {
 	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
 	u8 preempts;	     /* the running task is itself of a preempting layer */
 	u8 guest;	     /* the running task is a guest here */
-	u8 looks_in;	     /* ... and was told to end at once */
+	u8 looks_in;	     /* the running task was told to end at once */
 	u8 next_leaves;	     /* the guest that runs here next will be */
 	u8 exclusive;	     /* the running task's core is its layer's alone */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
+	u8 turn_limited;     /* ... and it is one of many while others of higher ranks wait */
+	u8 in_turn;	     /* the running task is in such a turn, and does not only look in */
 	u8 hog_looks;	     /* how often it was found kept by a higher class of late */
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
@@ -163,10 +175,10 @@ struct task_ctx {
 	u32 competing;	/* the weight with which it is counted in its share; 0 while it isn't */
 	u8 nr_chain;
 	u8 layer;
-	u8 llc;	    /* whose queue's clock its vtime is of */
-	u8 guest;   /* queued, or running, as a guest */
-	u8 tight;   /* a bucket of its chain was near its end, when it was last asked */
-	u8 goes_on; /* it used up its slice, and could have gone on */
+	u8 llc;	       /* whose queue's clock its vtime is of */
+	u8 guest;      /* queued, or running, as a guest */
+	u8 tight;      /* a bucket of its chain was near its end, when it was last asked */
+	u8 used_slice; /* at its last tick, and it has not slept since */
 	u8 class; /* which of its layer's queues is its own: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
 };
 

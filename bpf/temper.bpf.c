@@ -11,7 +11,8 @@
  *              by virtual time, and a preempting layer takes a cpu from a lower rank.
  *   dispatch   a cpu serves the layers eligible there by rank, then its guests.
  *   turns      a layer that has waited too long behind higher ranks is served once, for a short slice: often
- *              enough that its whole queue gets through in about a second (TURN_NS).
+ *              enough that its whole queue gets through in about a second (TURN_NS). Past an eighth of a cpu's
+ *              time whose turn it is only looks in: it is preempted before it gets as far as user space.
  *   guests     a task that can run on no cpu of its layer, and a task that waited past all of this, goes to
  *              the guest queue of a cpu that it can use. Every cpu serves guests: an eighth of its time while it
  *              has work of its own, more only if its guests are so many that they would wait over a second.
@@ -22,7 +23,7 @@
  * A Critical thread wakes: cpu 2 is idle, it runs there. A Normal thread wakes: cpu 0 is busy and Normal does
  * not preempt, so it waits for at most the 5 ms slice (and the 4 ms tick that ends it), then goes first. A
  * Background thread pinned to cpu 2 is a guest there: 1 ms at a time when Critical is busy, freely when not.
- * A Background queue of 100 behind a busy Normal gets a turn every 10 ms, 1 ms each.
+ * A Background queue of 20 behind a busy Normal gets a turn every 50 ms, 1 ms each.
  *
  * With hardware threads, a whole idle core comes before a busy one, and the core of a running exclusive thread serves
  * its layer alone, but for the guests' stated share. A layer queues by last-level cache; a cpu serves its own cache's
@@ -131,18 +132,22 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 /* ---- what a cpu does next ---- */
 
 /*
- * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n.
+ * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n; of several the one that is
+ * overdue by the most of its turns.
  * Tolerated race: two cpus may give one layer a turn at the same time; it is served twice.
  */
 __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 {
 	struct temper_config *config = config_of(slot);
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	u32 llc = llc_of(cpu), i;
+	u32 llc = llc_of(cpu), next = MAX_CLASSES, i;
+	bool outranked = false, limited = false;
+	u64 most_ns = TURN_NS;
 
 	cctx->turn_checked_ns = now;
 	bpf_for(i, 0, MAX_CLASSES) {
 		u32 rank = i % TEMPER_MAX_LAYERS, layer = config->order[rank], class = layer + (i - rank);
+		u64 waited_ns = elapsed_ns(now, served_ns[class % MAX_CLASSES]);
 		s32 nr;
 
 		if (i >= TEMPER_MAX_LAYERS && !any_idle_class)
@@ -150,14 +155,24 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 		if (rank >= config->nr_layers || !may_use(config, cpu, layer))
 			continue;
 		nr = nr_waiting(class, llc);
-		if (nr <= 0 || elapsed_ns(now, served_ns[class % MAX_CLASSES]) < TURN_NS / (u32)nr)
+		if (nr <= 0)
 			continue;
-		if (serve_class(class, llc, now)) {
-			cctx->turn_of = layer + 1;
-			return true;
+		/* Bounded, for the product: a layer may have had nothing to run for days. */
+		waited_ns = (waited_ns < 4ULL * TURN_NS ? waited_ns : 4ULL * TURN_NS) * (u32)nr;
+		if (waited_ns >= most_ns) {
+			most_ns = waited_ns;
+			next = class;
+			/* Few can't take more than an eighth. */
+			limited = (u32)nr > TURN_MOST && (outranked || cctx->rank < (i == rank ? rank : RANK_IDLE));
 		}
+		outranked = true;
 	}
-	return false;
+	if (next >= MAX_CLASSES || !serve_class(next, llc, now))
+		return false;
+	cctx->turn_of = next % TEMPER_MAX_LAYERS + 1;
+	cctx->turn_limited = limited;
+	cctx->turn_ns = now;
+	return true;
 }
 
 /*
@@ -195,25 +210,53 @@ static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_
 	cctx->guest_full_ns = full_ns < most_ns ? full_ns : most_ns;
 }
 
+/* A task ran in its layer's turn: until when do others of outranked layers only look in? By random times, as for guests. */
+static __always_inline void charge_turn(struct cpu_ctx *cctx, u64 ran_ns)
+{
+	u64 now;
+
+	if (!cctx->in_turn)
+		return;
+	cctx->in_turn = false;
+	now = clock_ns();
+	if (cctx->turn_full_ns < now)
+		cctx->turn_full_ns = now;
+	cctx->turn_full_ns += ran_ns * (GUEST_PAUSE_FACTOR - 1) + ran_ns * (bpf_get_prandom_u32() % 512) / 256;
+	if (cctx->turn_full_ns > now + GUEST_PAUSE_MAX_NS)
+		cctx->turn_full_ns = now + GUEST_PAUSE_MAX_NS;
+}
+
+/* How long is too long in a crowd is not the same each time: were it, the same ones would have their ticks for ever. */
+static __always_inline bool has_waited_in_crowd(const struct task_ctx *tctx, u64 wait_ns)
+{
+	return wait_ns > CROWD_AGE_NS / 2 && wait_ns > CROWD_AGE_NS / 2 + bpf_get_prandom_u32() % (CROWD_AGE_NS / 2) &&
+	       is_crowded(tctx->class, tctx->llc);
+}
+
 /* What ran since the last look, charged to the task and its layer. Called when it stops and when it goes on. */
 static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx, struct cpu_ctx *cctx, s32 cpu)
 {
 	struct temper_layer_stats *s = layer_stats(tctx->layer);
-	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns;
+	u64 delta_ns = p->se.sum_exec_runtime - tctx->run_base_ns, paid_ns;
 
 	if (delta_ns > MAX_DELTA_NS)
 		delta_ns = MAX_DELTA_NS;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
 	tctx->price = price(p->scx.weight, tctx);
-	task_set_vtime(p, p->scx.dsq_vtime + delta_ns * tctx->price / PRICE_ONE);
+	/* Otherwise it would be the next again. */
+	paid_ns = cctx->looks_in && !cctx->guest && delta_ns < TICK_NS ? TICK_NS : delta_ns;
+	task_set_vtime(p, p->scx.dsq_vtime + paid_ns * tctx->price / PRICE_ONE);
 	if (!share_at(tctx->share)->ran)
 		share_at(tctx->share)->ran = true;
 	if (tctx->nr_chain)
 		spend(tctx, delta_ns);
 	if (s)
 		s->run_ns += delta_ns;
-	if (!cctx->guest)
+	if (!cctx->guest) {
+		cctx->looks_in = false;
+		charge_turn(cctx, delta_ns);
 		return;
+	}
 	if (s)
 		s->guest_ns += delta_ns;
 	charge_guest(cctx, cpu, delta_ns);
@@ -336,12 +379,13 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u32 slot = active_slot(), behind = MAX_CLASSES;
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool hurry = cctx->hurry, yields = cctx->guest; /* prev goes on only when nobody else is there */
+	bool hurry = cctx->hurry, in_crowd = cctx->looks_in && !cctx->guest;
+	bool yields = cctx->guest || in_crowd; /* prev goes on only when nobody else is there */
 	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
 	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
-	cctx->hurry = 0;
+	cctx->hurry = cctx->turn_of = 0;
 	if (tctx)
 		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
 	cctx->next_leaves = false;
@@ -351,6 +395,13 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
+	/* In a turn, one looks in after the other, but for somebody who wants this cpu. */
+	if (in_crowd && tctx && !hurry && elapsed_ns(now, cctx->turn_ns) < SHORT_SLICE_NS &&
+	    cctx->preempted_ns < cctx->turn_ns && serve_class(tctx->class, llc_of(cpu), now)) {
+		cctx->turn_of = tctx->layer + 1;
+		cctx->turn_checked_ns = now;
+		return;
+	}
 	if (elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
 		return;
 	if (prev_waits) {
@@ -413,10 +464,8 @@ static __always_inline u32 wait_bucket(u64 wait_ns)
 	return bucket < TEMPER_WAIT_BUCKETS ? bucket : TEMPER_WAIT_BUCKETS - 1;
 }
 
-static __always_inline void account_run(struct temper_layer_stats *s, struct task_ctx *tctx, u64 now)
+static __always_inline void account_run(struct temper_layer_stats *s, u64 wait_ns)
 {
-	u64 wait_ns = tctx->queued_ns ? elapsed_ns(now, tctx->queued_ns) : 0;
-
 	s->nr_runs++;
 	s->wait_ns += wait_ns;
 	s->wait_hist[wait_bucket(wait_ns)]++;
@@ -433,10 +482,17 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	struct temper_config *config = config_of(active_slot());
 	struct temper_layer_stats *s;
 	struct temper_layer *layer;
-	u64 now = clock_ns();
+	u64 now = clock_ns(), wait_ns;
+	bool in_turn;
 
 	if (!tctx)
 		return;
+	in_turn = cctx->turn_of == tctx->layer + 1;
+	if (in_turn) {
+		cctx->turn_of = 0;
+		task_set_slice(p, SHORT_SLICE_NS);
+	}
+	wait_ns = tctx->queued_ns ? elapsed_ns(now, tctx->queued_ns) : 0;
 	layer = layer_of(config, tctx->layer);
 	cctx->layer = tctx->layer;
 	cctx->preempts = layer->preempts && !is_idle(tctx);
@@ -450,7 +506,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	}
 	s = layer_stats(tctx->layer);
 	if (s) {
-		account_run(s, tctx, now);
+		account_run(s, wait_ns);
 		if (layer->kind == TEMPER_GROUPED && !tctx->guest && owner_of(config, cpu) != tctx->layer)
 			s->nr_spills++;
 	}
@@ -458,17 +514,23 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	compete(p->scx.weight, tctx);
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;
-	cctx->looks_in = cctx->next_leaves && tctx->guest && !may_use(config, cpu, tctx->layer) && can_park(p);
+	if (tctx->guest)
+		cctx->looks_in = cctx->next_leaves && can_park(p);
+	else
+		cctx->looks_in = ((in_turn && cctx->turn_limited && now < cctx->turn_full_ns) ||
+				  has_waited_in_crowd(tctx, wait_ns)) &&
+				 can_park(p);
+	cctx->in_turn = in_turn && cctx->turn_limited && !cctx->looks_in;
+	/* Who comes next has not waited for long: enough for this turn. */
+	if (cctx->looks_in && wait_ns < TURN_NS / 2)
+		cctx->turn_ns = 0;
 	cctx->next_leaves = false;
 	/* It may go as far as user space: the kick is heeded on the way there. */
 	if (cctx->looks_in || throttled_by(p, tctx, now) >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
-	else if (tctx->goes_on)
+	else if (tctx->used_slice)
 		take_advance(tctx);
-	if (cctx->turn_of == tctx->layer + 1) {
-		cctx->turn_of = 0;
-		task_set_slice(p, SHORT_SLICE_NS);
-	}
+	tctx->used_slice = false;
 	advance_clock(p, tctx);
 }
 
@@ -481,9 +543,10 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	cctx->rank = RANK_NONE;
 	if (tctx) {
 		charge(p, tctx, cctx, cpu);
-		tctx->goes_on = runnable && !p->scx.slice;
-		if (!runnable)
+		if (!runnable) {
+			tctx->used_slice = false;
 			stop_competing(tctx);
+		}
 	}
 	cctx->guest = false;
 	cctx->exclusive = false;
@@ -500,7 +563,12 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 
 	/* A new limit counts from here, not from the slice's end. What ran until now is charged as it was. */
 	if (tctx && (tctx->nr_chain || !is_classified(p, tctx, slot))) {
+		u8 looks_in = cctx->looks_in, in_turn = cctx->in_turn;
+
+		tctx->used_slice = !p->scx.slice;
 		charge(p, tctx, cctx, cpu);
+		cctx->looks_in = looks_in; /* it goes on as what it was */
+		cctx->in_turn = in_turn;
 		classify(p, tctx, slot);
 		if (throttled_by(p, tctx, clock_ns()) >= 0)
 			task_set_slice(p, 0);
