@@ -133,6 +133,7 @@ struct cpu_ctx {
 	u8 exclusive;	     /* the running task's core is its layer's alone */
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
 	u8 turn_limited;     /* ... and it is one of many while others of higher ranks wait */
+	u8 turn_failed;	     /* the class, plus one, whose turn it was, and none of whose tasks may run here */
 	u8 in_turn;	     /* the running task is in such a turn, and does not only look in */
 	u8 hog_looks;	     /* how often it was found kept by a higher class of late */
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
@@ -166,6 +167,7 @@ struct task_ctx {
 	u64 cgroup_id;
 	u64 queued_ns;	       /* since when it waits; 0 while it runs or sleeps */
 	u64 run_base_ns;       /* sum_exec_runtime at the last look */
+	u64 slice_ns;	       /* when it last began to run, and not only looked in */
 	u64 cgroup_generation; /* by which `chain`, `share` and `idle` were resolved */
 	u16 chain[MAX_CHAIN];
 	u32 share;

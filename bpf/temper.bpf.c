@@ -133,7 +133,7 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 
 /*
  * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n; of several the one that is
- * overdue by the most of its turns.
+ * the latest.
  * Tolerated race: two cpus may give one layer a turn at the same time; it is served twice.
  */
 __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
@@ -142,7 +142,7 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
 	u32 llc = llc_of(cpu), next = MAX_CLASSES, i;
 	bool outranked = false, limited = false;
-	u64 most_ns = TURN_NS;
+	u64 latest_ns = 0;
 
 	cctx->turn_checked_ns = now;
 	bpf_for(i, 0, MAX_CLASSES) {
@@ -157,18 +157,21 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 		nr = nr_waiting(class, llc);
 		if (nr <= 0)
 			continue;
-		/* Bounded, for the product: a layer may have had nothing to run for days. */
-		waited_ns = (waited_ns < 4ULL * TURN_NS ? waited_ns : 4ULL * TURN_NS) * (u32)nr;
-		if (waited_ns >= most_ns) {
-			most_ns = waited_ns;
+		if (waited_ns >= TURN_NS / (u32)nr + latest_ns && class + 1 != cctx->turn_failed) {
+			latest_ns = waited_ns - TURN_NS / (u32)nr;
 			next = class;
 			/* Few can't take more than an eighth. */
 			limited = (u32)nr > TURN_MOST && (outranked || cctx->rank < (i == rank ? rank : RANK_IDLE));
 		}
 		outranked = true;
 	}
-	if (next >= MAX_CLASSES || !serve_class(next, llc, now))
+	cctx->turn_failed = 0;
+	if (next >= MAX_CLASSES)
 		return false;
+	if (!serve_class(next, llc, now)) {
+		cctx->turn_failed = next + 1; /* none of them may run here: not the next time */
+		return false;
+	}
 	cctx->turn_of = next % TEMPER_MAX_LAYERS + 1;
 	cctx->turn_limited = limited;
 	cctx->turn_ns = now;
@@ -231,6 +234,16 @@ static __always_inline bool has_waited_in_crowd(const struct task_ctx *tctx, u64
 {
 	return wait_ns > CROWD_AGE_NS / 2 && wait_ns > CROWD_AGE_NS / 2 + bpf_get_prandom_u32() % (CROWD_AGE_NS / 2) &&
 	       is_crowded(tctx->class, tctx->llc);
+}
+
+/*
+ * It is its turn: is it for a look only, for the turns have had their eighth? Not for who had no slice for so long, but
+ * in a crowd: what it holds in the kernel others may wait for.
+ */
+static __always_inline bool only_looks_in(const struct cpu_ctx *cctx, const struct task_ctx *tctx, u64 now)
+{
+	return cctx->turn_limited && now < cctx->turn_full_ns &&
+	       (elapsed_ns(now, tctx->slice_ns) < CROWD_AGE_NS || is_crowded(tctx->class, tctx->llc));
 }
 
 /* What ran since the last look, charged to the task and its layer. Called when it stops and when it goes on. */
@@ -517,12 +530,13 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	if (tctx->guest)
 		cctx->looks_in = cctx->next_leaves && can_park(p);
 	else
-		cctx->looks_in = ((in_turn && cctx->turn_limited && now < cctx->turn_full_ns) ||
-				  has_waited_in_crowd(tctx, wait_ns)) &&
+		cctx->looks_in = ((in_turn && only_looks_in(cctx, tctx, now)) || has_waited_in_crowd(tctx, wait_ns)) &&
 				 can_park(p);
+	if (!cctx->looks_in)
+		tctx->slice_ns = now;
 	cctx->in_turn = in_turn && cctx->turn_limited && !cctx->looks_in;
 	/* Who comes next has not waited for long: enough for this turn. */
-	if (cctx->looks_in && wait_ns < TURN_NS / 2)
+	if (cctx->looks_in && (!in_turn || wait_ns < TURN_NS / 2))
 		cctx->turn_ns = 0;
 	cctx->next_leaves = false;
 	/* It may go as far as user space: the kick is heeded on the way there. */

@@ -10,14 +10,26 @@ from tests.kernel.harness.plans import plan
 from tests.kernel.harness.trace import tracing
 
 CPUS = 4
-# A tick for each of them takes four and five times as long as the kernel's watchdog waits (timeout_ms).
-BELOW, ALONE = 6_000, 2_500
+# A tick for each of them takes longer than the kernel's watchdog waits (timeout_ms): below, they have an eighth for it.
+BELOW, ALONE = 3_000, 2_000
 # Longer than the watchdog and half of that, at which it looks.
 WINDOW_S = 8.0
 LONGEST_WAIT_S = 3.0
 # Of each cpu: their turns get an eighth, and to switch to thousands that only look in takes emulated cpus some percent.
-LEAST_SHARE = 0.75
+LEAST_SHARE = 0.8
+# Of what that eighth has ticks for: so many others had theirs.
+LEAST_PROGRESS = 0.5
 ROUNDS, LEAST_WENT_ON = 3, 0.85
+
+
+def ran_s(pids):
+    """Seconds of cpu that each has had."""
+    return {pid: load.ran_s(pid) for pid in pids}
+
+
+def nr_with_a_tick(before_s, after_s):
+    """How many have not only looked in."""
+    return sum(after_s[pid] - had_s > TICK_S / 2 for pid, had_s in before_s.items())
 
 
 def test_a_crowd_below(attached_scheduler, realtime, measured):
@@ -29,14 +41,18 @@ def test_a_crowd_below(attached_scheduler, realtime, measured):
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         load.go(pids)
         before_s, started_s = sum(one.ran_s() for one in owners), time.monotonic()
+        had_s = ran_s(pids)
         time.sleep(WINDOW_S)
         share = (sum(one.ran_s() for one in owners) - before_s) / (time.monotonic() - started_s) / CPUS
+        went_on = nr_with_a_tick(had_s, ran_s(pids))
     longest_s = max(trace.away_s.get(pid, WINDOW_S) for pid in pids)
     measured(f"what a busy Normal keeps of each cpu above {BELOW} Background spinners", f"{share:.0%}")
     measured("... the longest of their waits", longest_s)
+    measured(f"... had a tick in {WINDOW_S:g} s", went_on)
     assert watch.states == ["enabled"]
     assert share >= LEAST_SHARE
     assert longest_s <= LONGEST_WAIT_S
+    assert went_on >= LEAST_PROGRESS * WINDOW_S * CPUS / 8 / TICK_S
 
 
 def test_a_crowd_alone(attached_scheduler, realtime, measured):
@@ -46,9 +62,9 @@ def test_a_crowd_alone(attached_scheduler, realtime, measured):
 
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         load.go(pids)
-        before_s = {pid: load.ran_s(pid) for pid in pids}
+        had_s = ran_s(pids)
         time.sleep(ROUNDS * ALONE * TICK_S)
-        went_on = sum(load.ran_s(pid) - before_s[pid] > TICK_S / 2 for pid in pids) / ALONE
+        went_on = nr_with_a_tick(had_s, ran_s(pids)) / ALONE
     longest_s = max(trace.away_s.get(pid, WINDOW_S) for pid in pids)
     measured(f"longest wait of {ALONE} Critical spinners on one cpu", longest_s)
     measured(f"... had a tick, in the time that takes {ROUNDS} of them each", f"{went_on:.0%}")
