@@ -11,8 +11,8 @@
  *              by virtual time, and a preempting layer takes a cpu from a lower rank.
  *   dispatch   a cpu serves the layers eligible there by rank, then its guests.
  *   turns      a layer that has waited too long behind higher ranks is served once, for a short slice: often
- *              enough that its whole queue gets through in about a second (TURN_NS). Past an eighth of a cpu's
- *              time whose turn it is only looks in: it is preempted before it gets as far as user space.
+ *              enough that its whole queue gets through in about a second (TURN_NS). Of many, past an eighth of a
+ *              cpu's time, whose turn it is only looks in: it is preempted before it gets as far as user space.
  *   guests     a task that can run on no cpu of its layer, and a task that waited past all of this, goes to
  *              the guest queue of a cpu that it can use. Every cpu serves guests: an eighth of its time while it
  *              has work of its own, more only if its guests are so many that they would wait over a second.
