@@ -40,8 +40,8 @@ def test_a_crowd_below(attached_scheduler, realtime, measured):
 
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         load.go(pids)
-        before_s, started_s = sum(one.ran_s() for one in owners), time.monotonic()
         had_s = ran_s(pids)
+        before_s, started_s = sum(one.ran_s() for one in owners), time.monotonic()
         time.sleep(WINDOW_S)
         share = (sum(one.ran_s() for one in owners) - before_s) / (time.monotonic() - started_s) / CPUS
         went_on = nr_with_a_tick(had_s, ran_s(pids))
