@@ -16,7 +16,7 @@ BELOW, ALONE = 3_000, 2_000
 WINDOW_S = 8.0
 LONGEST_WAIT_S = 3.0
 # Of each cpu: their turns get an eighth, and to switch to thousands that only look in takes emulated cpus some percent.
-LEAST_SHARE = 0.8
+LEAST_SHARE = 0.75
 # Of what that eighth has ticks for: so many others had theirs.
 LEAST_PROGRESS = 0.5
 ROUNDS, LEAST_WENT_ON = 3, 0.85
