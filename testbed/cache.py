@@ -65,7 +65,8 @@ def entry(kind: str, name: str, build: Callable[[Path], None], *, keep: int = 4)
             if not final.is_dir():
                 final.parent.mkdir(exist_ok=True)
                 _build(final, build)
-        _prune(final.parent, keep)
+        with locked(f"{kind}-prune"):  # two at once would each miss what the other has just removed
+            _prune(final.parent, keep)
     os.utime(final)
     return final
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from testbed import cache
 
@@ -38,3 +42,15 @@ def test_a_build_that_fails_leaves_nothing() -> None:
     with pytest.raises(RuntimeError):
         cache.entry("kind", "name", build)
     assert list((cache.folder() / "kind").iterdir()) == []
+
+
+def test_two_that_build_at_once_may_both_remove_what_is_old() -> None:
+    count, together = 4, Barrier(4)
+    for number in range(200):
+        old = cache.folder() / f"kind/old-{number}"
+        old.mkdir(parents=True)
+        os.utime(old, (0, 0))
+
+    with ThreadPoolExecutor(count) as pool:
+        built = [pool.submit(cache.entry, "kind", str(n), lambda _: together.wait(), keep=count) for n in range(count)]
+    assert {one.result().name for one in built} == {path.name for path in (cache.folder() / "kind").iterdir()}
