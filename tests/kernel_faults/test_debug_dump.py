@@ -17,6 +17,7 @@ SLICES_S = 0.1
 def dump():
     """What SysRq-D says, line by line."""
     (ROOT / "trace").write_text("")
+    (ROOT / "tracing_on").write_text("1")  # whoever traced before has switched it off
     EVENT.write_text("1")
     try:
         kernel.SYSRQ.write_text("D")
