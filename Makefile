@@ -92,7 +92,7 @@ kernel-quota: build ## every kernel test of cpu.max: hundreds of throttled tasks
 
 .PHONY: kernel-faults
 kernel-faults: build
-	testbed/run --cpus 4 --timeout 1500 --clock virtual -- $(GUEST_PYTEST)/kernel_faults
+	testbed/run --cpus 4 --timeout 2400 --clock virtual -- $(GUEST_PYTEST)/kernel_faults
 
 .PHONY: kernel-smt
 kernel-smt: build
