@@ -206,8 +206,7 @@ static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 /*
  * One cpu, for a wake-up that found none idle: one between two tasks is kicked, for it may be about to idle and not see
  * the task; one that runs a lower rank is taken (true), if the layer preempts, and one that runs an idle cgroup's in any
- * case.
- * One that itself preempts is taken by our own two processes alone, which decide over the node's state.
+ * case. One that itself preempts is taken by our own two processes alone, which decide over the node's state.
  */
 static __always_inline bool take_cpu(struct task_struct *p, struct temper_config *config, u32 layer, s32 cpu, u64 now)
 {
