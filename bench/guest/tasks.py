@@ -32,7 +32,7 @@ def runnable(tids: list[int]) -> list[int]:
     found = []
     for tid in tids:
         with contextlib.suppress(OSError):
-            if _stat(PROC / str(tid) / "task" / str(tid))[0] == RUNNABLE:
+            if stat(PROC / str(tid) / "task" / str(tid))[0] == RUNNABLE:
                 found.append(tid)
     return found
 
@@ -52,11 +52,11 @@ def everybody() -> dict[int, dict[str, Any]]:
     for place in _threads():
         tid = int(place.name)
         with contextlib.suppress(OSError):
-            stat = _stat(place)
+            fields = stat(place)
             found[tid] = {
                 "cgroup": (place / "cgroup").read_text().strip().rpartition(":")[2],
-                "kernel": bool(int(stat[6]) & PF_KTHREAD),
-                "policy": int(stat[38]),
+                "kernel": bool(int(fields[6]) & PF_KTHREAD),
+                "policy": int(fields[38]),
                 "allowed": sorted(os.sched_getaffinity(tid)),
             }
     return found
@@ -68,6 +68,6 @@ def _threads() -> Iterator[Path]:
             yield from (process / "task").iterdir()
 
 
-def _stat(place: Path) -> list[str]:
+def stat(place: Path) -> list[str]:
     """proc_pid_stat(5) from the third field on: the second, a name in brackets, may hold anything."""
     return (place / "stat").read_text().rpartition(")")[2].split()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bench.guest import tasks
 from tests.kernel.harness import cgroups, kernel, load
 from tests.kernel.harness.limits import TICK_S
 from tests.kernel.harness.plans import plan
@@ -20,16 +21,7 @@ LEAST_SHARE = 0.75
 # Of what that eighth has ticks for: so many others had theirs.
 LEAST_PROGRESS = 0.5
 ROUNDS, LEAST_WENT_ON = 3, 0.85
-
-
-def ran_s(pids):
-    """Seconds of cpu that each has had."""
-    return {pid: load.ran_s(pid) for pid in pids}
-
-
-def nr_with_a_tick(before_s, after_s):
-    """How many have not only looked in."""
-    return sum(after_s[pid] - had_s > TICK_S / 2 for pid, had_s in before_s.items())
+A_TICK_S = TICK_S / 2  # more than a look
 
 
 def test_a_crowd_below(attached_scheduler, realtime, measured):
@@ -40,11 +32,11 @@ def test_a_crowd_below(attached_scheduler, realtime, measured):
 
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         load.go(pids)
-        had_s = ran_s(pids)
+        had_ns = tasks.ran_ns(pids)
         before_s, started_s = sum(one.ran_s() for one in owners), time.monotonic()
         time.sleep(WINDOW_S)
         share = (sum(one.ran_s() for one in owners) - before_s) / (time.monotonic() - started_s) / CPUS
-        went_on = nr_with_a_tick(had_s, ran_s(pids))
+        went_on = load.nr_gone_on(had_ns, A_TICK_S)
     longest_s = max(trace.away_s.get(pid, WINDOW_S) for pid in pids)
     measured(f"what a busy Normal keeps of each cpu above {BELOW} Background spinners", f"{share:.0%}")
     measured("... the longest of their waits", longest_s)
@@ -62,9 +54,9 @@ def test_a_crowd_alone(attached_scheduler, realtime, measured):
 
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         load.go(pids)
-        had_s = ran_s(pids)
+        had_ns = tasks.ran_ns(pids)
         time.sleep(ROUNDS * ALONE * TICK_S)
-        went_on = nr_with_a_tick(had_s, ran_s(pids)) / ALONE
+        went_on = load.nr_gone_on(had_ns, A_TICK_S) / ALONE
     longest_s = max(trace.away_s.get(pid, WINDOW_S) for pid in pids)
     measured(f"longest wait of {ALONE} Critical spinners on one cpu", longest_s)
     measured(f"... had a tick, in the time that takes {ROUNDS} of them each", f"{went_on:.0%}")

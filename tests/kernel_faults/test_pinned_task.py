@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from bench.guest import tasks
 from tests.kernel.harness import cgroups, kernel, load, workloads
 from tests.kernel.harness.plans import plan
 from tests.kernel.harness.trace import tracing
@@ -58,14 +59,13 @@ def test_a_crowd_pinned_to_a_fenced_cpu(fenced, measured, count, window_s, run_o
     with kernel.Watch() as watch:
         time.sleep(1.0)
         before_s, started_s = owner.ran_s(), time.monotonic()
-        guests_before_s = [load.ran_s(pid) for pid in guests]
+        had_ns = tasks.ran_ns(guests)
         with tracing("sched_switch") as trace:
             time.sleep(window_s)
         share = 1 - (owner.ran_s() - before_s) / (time.monotonic() - started_s)
-        ran_s = [load.ran_s(pid) - had_s for pid, had_s in zip(guests, guests_before_s, strict=True)]
+        went_on = load.nr_gone_on(had_ns, A_TICK_S) / count
     assert owner.cpu() == CPU
     waits = [trace.away_s.get(pid, window_s) for pid in guests]
-    went_on = sum(each > A_TICK_S for each in ran_s) / count
     measured(f"what {count} guests take of a busy fenced cpu", share)
     measured("... the longest of their waits", max(waits))
     measured(f"... went on in {window_s:g} s", f"{went_on:.0%}")

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.guest import tasks
 from tests.kernel.harness.cgroups import procs
-from tests.kernel.harness.waiting import until
+from tests.kernel.harness.waiting import until, until_stopped
 
 # dash costs a guest some milliseconds to start, Python half a second.
 SPIN = 'echo 0 >"$0/cgroup.procs" && while :; do :; done'
@@ -59,17 +60,12 @@ class Spinner:
 
     def cpu(self):
         """Where it runs, or ran last: field 39 of stat."""
-        return int(stat_of(self.pid)[36])
+        return int(tasks.stat(Path(f"/proc/{self.pid}"))[36])
 
     def kill(self):
         """End it."""
         self._process.kill()
         self._process.wait()
-
-
-def stat_of(pid):
-    """A process's fields of stat from the third on, its state: the second is in brackets and may hold blanks."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def ran_s(pid):
@@ -98,7 +94,7 @@ def crowd(cgroup, count, work=":", before=()):
     until(f"{count} spinners are in {cgroup}", lambda: len(procs(cgroup)) == count + 1)
     pids = [pid for pid in procs(cgroup) if pid != shell.pid]
     for pid in pids:
-        until(f"{pid} stops", lambda pid=pid: stat_of(pid)[0] == "T")
+        until_stopped(pid)
     return pids
 
 
@@ -106,6 +102,12 @@ def go(pids):
     """Let a crowd run."""
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
+
+
+def nr_gone_on(before_ns, least_s):
+    """How many have run for more than that since `before_ns` (as of bench.guest.tasks.ran_ns)."""
+    now_ns = tasks.ran_ns(list(before_ns))
+    return sum(now_ns[pid] - had_ns > least_s * 1e9 for pid, had_ns in before_ns.items())
 
 
 def start_python(program, cgroup, *words):

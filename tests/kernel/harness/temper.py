@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.kernel.harness import kernel
-from tests.kernel.harness.waiting import PATIENCE_S, until, until_gone
+from tests.kernel.harness.waiting import PATIENCE_S, until, until_gone, until_stopped
 
 RUN = Path("/run/temper")
 STATUS = RUN / "status.json"
@@ -102,5 +102,5 @@ def stop_process(pid):
     """SIGSTOP, and wait until every thread has stopped. Returns when it was sent, on the monotonic clock."""
     os.kill(pid, signal.SIGSTOP)
     sent = time.monotonic()
-    until(f"{pid} stopped", lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    until_stopped(pid)
     return sent

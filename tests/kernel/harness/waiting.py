@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import select
 import time
+from pathlib import Path
+
+from bench.guest import tasks
 
 POLL_S = 0.01
 # A guest without hardware help runs about twenty times slower than a machine, and its host is shared.
@@ -20,6 +23,11 @@ def until(what, test, within_s=PATIENCE_S):
             return found
         assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
         time.sleep(POLL_S)
+
+
+def until_stopped(pid):
+    """Wait until every thread of a process has heard SIGSTOP."""
+    until(f"{pid} stopped", lambda: tasks.stat(Path(f"/proc/{pid}"))[0] == "T")
 
 
 def until_gone(pid, within_s=PATIENCE_S):
