@@ -98,9 +98,8 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 
 u32 tasks_seen; /* a global, so the verifier need not follow it through the loop */
 u32 nr_services;
-s64 clock_distance_ns; /* clock_ns() - CLOCK_MONOTONIC */
-u64 distance_at_ns;    /* CLOCK_MONOTONIC of the last look at it */
-u64 serviced_ns;       /* when all but the quotas was last looked after */
+struct timer_clock timer_clock;
+u64 serviced_ns; /* when all but the quotas was last looked after */
 u32 nr_looks;
 bool somebody_waits;   /* at this look */
 u64 looked_generation; /* of the last commit after which every queue was looked through */
@@ -305,30 +304,13 @@ __noinline int service_queues(u64 now)
 
 __noinline u64 service_quotas(u64 now);
 
-/*
- * The clock that tasks wait by (clock_ns), for a timer. Outside the scheduler's own operations it may be as old as the
- * cpu's last look at it: a bucket's refill was seen 74 ms late. CLOCK_MONOTONIC never is, but NTP slews it, by 500 ppm
- * at most. So the distance between the two is kept: what is measured is it, or too little, and it shrinks by no more
- * than twice that.
- */
-static __always_inline u64 timer_clock_ns(u64 monotonic_ns)
-{
-	s64 distance_ns = clock_ns() - monotonic_ns;
-	s64 least_ns = clock_distance_ns - (s64)(elapsed_ns(monotonic_ns, distance_at_ns) >> 10);
-
-	distance_at_ns = monotonic_ns;
-	clock_distance_ns = distance_ns > least_ns ? distance_ns : least_ns;
-	return monotonic_ns + clock_distance_ns;
-}
-
 static int service(void *map, int *key, struct service_timer *timer)
 {
-	u64 beat_ns = *(volatile u64 *)&control.beat_ns, monotonic_ns = bpf_ktime_get_ns(), next_ns;
-	u64 now = timer_clock_ns(monotonic_ns);
+	u64 beat_ns = *(volatile u64 *)&control.beat_ns, now = timer_clock_ns(&timer_clock), next_ns;
 
 	if (*(volatile u32 *)&exit_record.kind)
 		return 0; /* out already; another scheduler may be in */
-	if (elapsed_ns(monotonic_ns, beat_ns) > control.deadman_ns) {
+	if (elapsed_ns(timer_clock.monotonic_ns, beat_ns) > control.deadman_ns) {
 		static char why[] = "agent heartbeat lost";
 		unsigned long long none = 0;
 

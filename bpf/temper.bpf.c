@@ -39,6 +39,7 @@
 #include <bpf/bpf_tracing.h>
 #include "temper_abi.h"
 #include "compat.h"
+#include "clock.h"
 #include "bucket.h"
 #include "state.bpf.h"
 #include "shares.bpf.h"
@@ -179,17 +180,28 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 }
 
 /*
+ * Until when have those had their share of a cpu that may take a part of it only, one of whom ran for so long? Not the
+ * same each time, by two runs' length: a cpu looks at its ticks only, and were it the same, and they a multiple of those
+ * that go by in it, the same ones would have it for ever.
+ */
+static __always_inline u64 full_until_ns(u64 full_ns, u64 now, u64 ran_ns, u32 factor)
+{
+	u64 most_ns = now + GUEST_PAUSE_MAX_NS;
+
+	full_ns = (full_ns > now ? full_ns : now) + ran_ns * (factor - 1);
+	full_ns += ran_ns * (bpf_get_prandom_u32() % 512) / 256;
+	return full_ns < most_ns ? full_ns : most_ns;
+}
+
+/*
  * A guest ran: when is the next one due, and when may one that others wait behind run for more than a moment? Many go by
  * a timetable: this cpu looks only when something ends, and who is late by then comes one after the other. (It is
  * charged when it is about to go on and again when it stops: the second time, for next to nothing, changes little.)
- *
- * The moment is not the same each time, by two runs' length, for a cpu looks at its ticks only: were it, and the guests
- * a multiple of those that go by in it, the same ones would have it for ever.
  */
 static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_ns)
 {
 	u64 now = clock_ns(), pause_ns = cctx->looks_in ? GUEST_PAUSE_MAX_NS : ran_ns * GUEST_PAUSE_FACTOR;
-	u64 most_ns = now + GUEST_PAUSE_MAX_NS, next_ns = cctx->guest_next_ns, full_ns = cctx->guest_full_ns;
+	u64 next_ns = cctx->guest_next_ns;
 	s32 nr_guests = scx_bpf_dsq_nr_queued(DSQ_GUEST(cpu));
 	u64 turn_ns = TURN_NS / (nr_guests > 0 ? (u32)nr_guests : 1);
 
@@ -204,29 +216,8 @@ static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_
 		next_ns += pause_ns < turn_ns ? pause_ns : turn_ns;
 	}
 	cctx->guest_next_ns = next_ns;
-	if (cctx->looks_in) {
-		cctx->looks_in = false;
-		return;
-	}
-	full_ns = (full_ns > now ? full_ns : now) + ran_ns * (GUEST_FULL_FACTOR - 1);
-	full_ns += ran_ns * (bpf_get_prandom_u32() % 512) / 256;
-	cctx->guest_full_ns = full_ns < most_ns ? full_ns : most_ns;
-}
-
-/* A task ran in its layer's turn: until when do others of outranked layers only look in? By random times, as for guests. */
-static __always_inline void charge_turn(struct cpu_ctx *cctx, u64 ran_ns)
-{
-	u64 now;
-
-	if (!cctx->in_turn)
-		return;
-	cctx->in_turn = false;
-	now = clock_ns();
-	if (cctx->turn_full_ns < now)
-		cctx->turn_full_ns = now;
-	cctx->turn_full_ns += ran_ns * (GUEST_PAUSE_FACTOR - 1) + ran_ns * (bpf_get_prandom_u32() % 512) / 256;
-	if (cctx->turn_full_ns > now + GUEST_PAUSE_MAX_NS)
-		cctx->turn_full_ns = now + GUEST_PAUSE_MAX_NS;
+	if (!cctx->looks_in)
+		cctx->guest_full_ns = full_until_ns(cctx->guest_full_ns, now, ran_ns, GUEST_FULL_FACTOR);
 }
 
 /* How long is too long in a crowd is not the same each time: were it, the same ones would have their ticks for ever. */
@@ -266,13 +257,20 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 	if (s)
 		s->run_ns += delta_ns;
 	if (!cctx->guest) {
-		cctx->looks_in = false;
-		charge_turn(cctx, delta_ns);
+		if (cctx->in_turn)
+			cctx->turn_full_ns =
+				full_until_ns(cctx->turn_full_ns, clock_ns(), delta_ns, GUEST_PAUSE_FACTOR);
 		return;
 	}
 	if (s)
 		s->guest_ns += delta_ns;
 	charge_guest(cctx, cpu, delta_ns);
+}
+
+/* What it was is over, whoever goes on. */
+static __always_inline void end_run(struct cpu_ctx *cctx)
+{
+	cctx->looks_in = cctx->in_turn = false;
 }
 
 /* For how long the task that ran until now may go on here; 0: it has another place to be, or has to wait. */
@@ -392,30 +390,31 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u32 slot = active_slot(), behind = MAX_CLASSES;
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool hurry = cctx->hurry, in_crowd = cctx->looks_in && !cctx->guest;
+	bool hurry = cctx->hurry, taken = cctx->taken, in_crowd = cctx->looks_in && !cctx->guest;
 	bool yields = cctx->guest || in_crowd; /* prev goes on only when nobody else is there */
 	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
 	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
-	cctx->hurry = cctx->turn_of = 0;
+	cctx->hurry = cctx->taken = cctx->turn_of = 0;
 	if (tctx)
 		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
+	end_run(cctx);
 	cctx->next_leaves = false;
-	if (now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now)) {
+	if (!taken && now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now)) {
 		cctx->next_leaves = has_to_leave(cctx, cpu, prev_waits, now);
 		return;
 	}
 	if (serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
 	/* In a turn, one looks in after the other, but for somebody who wants this cpu. */
-	if (in_crowd && tctx && !hurry && elapsed_ns(now, cctx->turn_ns) < SHORT_SLICE_NS &&
-	    cctx->preempted_ns < cctx->turn_ns && serve_class(tctx->class, llc_of(cpu), now)) {
+	if (in_crowd && tctx && !hurry && !taken && elapsed_ns(now, cctx->turn_ns) < SHORT_SLICE_NS &&
+	    serve_class(tctx->class, llc_of(cpu), now)) {
 		cctx->turn_of = tctx->layer + 1;
 		cctx->turn_checked_ns = now;
 		return;
 	}
-	if (elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
+	if (!taken && elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
 		return;
 	if (prev_waits) {
 		slice_ns = slice_to_go_on(prev, tctx, slot, cpu, now);
@@ -562,6 +561,7 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 			stop_competing(tctx);
 		}
 	}
+	end_run(cctx);
 	cctx->guest = false;
 	cctx->exclusive = false;
 }
@@ -577,12 +577,8 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 
 	/* A new limit counts from here, not from the slice's end. What ran until now is charged as it was. */
 	if (tctx && (tctx->nr_chain || !is_classified(p, tctx, slot))) {
-		u8 looks_in = cctx->looks_in, in_turn = cctx->in_turn;
-
 		tctx->used_slice = !p->scx.slice;
 		charge(p, tctx, cctx, cpu);
-		cctx->looks_in = looks_in; /* it goes on as what it was */
-		cctx->in_turn = in_turn;
 		classify(p, tctx, slot);
 		if (throttled_by(p, tctx, clock_ns()) >= 0)
 			task_set_slice(p, 0);
@@ -801,9 +797,8 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(temper_init)
 		err = create_unhogged();
 	if (err)
 		return err;
-	control.beat_ns = bpf_ktime_get_ns();
-	clock_distance_ns = clock_ns() - control.beat_ns;
-	distance_at_ns = control.beat_ns;
+	timer_clock_init(&timer_clock);
+	control.beat_ns = timer_clock.monotonic_ns;
 	timer = bpf_map_lookup_elem(&service_timers, &zero);
 	if (!timer)
 		return -2;

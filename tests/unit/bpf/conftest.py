@@ -15,7 +15,9 @@ HERE = Path(__file__).parent
 BPF = HERE.parents[2] / "bpf"
 COMPILERS = ("clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang")
 FLAGS = ["-O2", "-g", "-shared", "-fPIC", "-Wl,-z,defs", "-Wall", "-Wextra", "-Werror"]
-FUNCTIONS = """
+# Each load and store calls into the source, which may give its cpu away there.
+WATCHED = ["-fsanitize-coverage=func,trace-loads,trace-stores"]
+BUCKET = """
 extern int64_t tick_ns, debt_span_ns, park_most_ns;
 extern uint32_t max_chain;
 extern bool racing;
@@ -36,20 +38,42 @@ uint64_t spin_staggered(struct temper_quota *quotas, const uint16_t *chain, uint
 int64_t hammer(struct temper_quota *q, uint64_t *clock_ns, uint64_t until_ns, uint64_t step_ns, uint64_t spend_ns,
                uint64_t overrun_ns);
 """
+CLOCK = """
+extern uint64_t real_ns, behind_ns, delay_ns[2];
+extern int64_t ahead_ns;
+void begin(void);
+uint64_t now(void);
+"""
 
 
-@pytest.fixture(scope="session")
-def ffi():
+def compiled(source, declarations, folder, flags=()):
+    """A source of this folder, which includes one of bpf/, as a library; and cffi's view of what it declares."""
     ffi = cffi.FFI()
-    ffi.cdef(abi((BPF / "temper_abi.h").read_text()) + FUNCTIONS)
-    return ffi
+    ffi.cdef(declarations)
+    compiler = next(filter(None, map(shutil.which, COMPILERS)))
+    library = folder / f"{source}.so"
+    subprocess.run([compiler, *FLAGS, *flags, f"-I{BPF}", HERE / source, "-o", library], check=True)
+    return ffi, ffi.dlopen(str(library))
 
 
 @pytest.fixture(scope="session")
-def lib(ffi, tmp_path_factory):
+def bucket(tmp_path_factory):
     """bpf/bucket.h, behind the functions of bucket.c."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)))
-    library = tmp_path_factory.mktemp("bpf") / "bucket.so"
-    watched = "-fsanitize-coverage=func,trace-loads,trace-stores"
-    subprocess.run([compiler, *FLAGS, watched, f"-I{BPF}", HERE / "bucket.c", "-o", library], check=True)
-    return ffi.dlopen(str(library))
+    declarations = abi((BPF / "temper_abi.h").read_text()) + BUCKET
+    return compiled("bucket.c", declarations, tmp_path_factory.mktemp("bpf"), WATCHED)
+
+
+@pytest.fixture(scope="session")
+def ffi(bucket):
+    return bucket[0]
+
+
+@pytest.fixture(scope="session")
+def lib(bucket):
+    return bucket[1]
+
+
+@pytest.fixture(scope="session")
+def clock(tmp_path_factory):
+    """bpf/clock.h, behind the functions of clock.c."""
+    return compiled("clock.c", CLOCK, tmp_path_factory.mktemp("bpf"))[1]
