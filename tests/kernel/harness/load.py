@@ -69,8 +69,8 @@ class Spinner:
 
 
 def ran_s(pid):
-    """Seconds of cpu a process has had, exact: the first field of schedstat, in nanoseconds."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    """Seconds of cpu that a process's first thread has had."""
+    return tasks.ran_ns([pid])[pid] / 1e9
 
 
 def spinners(cgroup, count, cpu=None):
