@@ -226,7 +226,6 @@ static __always_inline bool take_cpu(struct task_struct *p, struct temper_config
 		return false;
 	count(layer, nr_preempts);
 	count(cctx->layer, nr_preempted);
-	cctx->taken = true;
 	scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 	return true;
 }

@@ -124,6 +124,7 @@ struct cpu_ctx {
 	u64 judged_ns;	     /* the last look at that, and how long it was then */
 	u64 judged_kept_ns;
 	u64 kthread_hint_ns; /* the same of its own kernel threads */
+	s32 turn_pid;	     /* who runs, or ran last, in such a turn */
 	u8 layer;	     /* of the running task */
 	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
 	u8 preempts;	     /* the running task is itself of a preempting layer */
@@ -139,7 +140,6 @@ struct cpu_ctx {
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
 	u8 first_waiting;    /* the rank at which the look for a task to run begins */
-	u8 taken;	     /* a wake-up took this cpu: turn and guest, if one is due, wait once more */
 	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */
 } __attribute__((aligned(64)));
 

@@ -316,21 +316,22 @@ static __always_inline bool serve_rank(struct temper_config *config, u32 rank, s
 }
 
 /*
- * By rank. first: the class of layer 0, which says whether of idle cgroups. behind: the class of the task that ran until
- * now, if its queue's clock is past it: its like come after it, though they wait. (It would be queued only when they
- * were asked, and a lone thread with a large share would wait for a cpu at the end of each slice.)
+ * By rank. first: the class of layer 0, which says whether of idle cgroups. last: the rank of the task that ran until
+ * now, which goes on before those below it. behind: its class, if its queue's clock is past it: its like come after it,
+ * though they wait. (It would be queued only when they were asked, and a lone thread with a large share, or above all
+ * others, would wait for a cpu at the end of each slice.)
  */
-__noinline bool serve_ranks(u32 slot, s32 cpu, u32 first, u32 behind, u64 now)
+__noinline bool serve_ranks(s32 cpu, u32 first, u32 last, u32 behind, u64 now)
 {
-	struct temper_config *config = config_of(slot);
+	struct temper_config *config = config_of(active_slot());
 	u32 rank = first_waiting(config, cpu, first), i;
 
-	if (rank >= TEMPER_MAX_LAYERS)
+	if (rank > last || rank >= TEMPER_MAX_LAYERS)
 		return false;
 	if (serve_rank(config, rank, cpu, first, behind, now))
 		return true;
 	bpf_for(i, rank + 1, TEMPER_MAX_LAYERS) {
-		if (i >= config->nr_layers)
+		if (i > last || i >= config->nr_layers)
 			break;
 		if (serve_rank(config, i, cpu, first, behind, now))
 			return true;
@@ -388,33 +389,34 @@ static __always_inline void go_on(struct task_struct *prev, struct task_ctx *tct
 
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
-	u32 slot = active_slot(), behind = MAX_CLASSES;
+	u32 slot = active_slot(), behind = MAX_CLASSES, last = TEMPER_MAX_LAYERS - 1;
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool hurry = cctx->hurry, taken = cctx->taken, in_crowd = cctx->looks_in && !cctx->guest;
+	bool hurry = cctx->hurry, in_crowd = cctx->looks_in && !cctx->guest;
 	bool yields = cctx->guest || in_crowd; /* prev goes on only when nobody else is there */
 	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
 	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
-	cctx->hurry = cctx->taken = cctx->turn_of = 0;
+	cctx->hurry = cctx->turn_of = 0;
+	cctx->turn_pid = 0;
 	if (tctx)
 		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
 	end_run(cctx);
 	cctx->next_leaves = false;
-	if (!taken && now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now)) {
+	if (now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now)) {
 		cctx->next_leaves = has_to_leave(cctx, cpu, prev_waits, now);
 		return;
 	}
 	if (serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
 	/* In a turn, one looks in after the other, but for somebody who wants this cpu. */
-	if (in_crowd && tctx && !hurry && !taken && elapsed_ns(now, cctx->turn_ns) < SHORT_SLICE_NS &&
-	    serve_class(tctx->class, llc_of(cpu), now)) {
+	if (in_crowd && tctx && !hurry && elapsed_ns(now, cctx->turn_ns) < SHORT_SLICE_NS &&
+	    cctx->preempted_ns < cctx->turn_ns && serve_class(tctx->class, llc_of(cpu), now)) {
 		cctx->turn_of = tctx->layer + 1;
 		cctx->turn_checked_ns = now;
 		return;
 	}
-	if (!taken && elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
+	if (elapsed_ns(now, cctx->turn_checked_ns) >= TURN_CHECK_NS && serve_turn(slot, cpu, now))
 		return;
 	if (prev_waits) {
 		slice_ns = slice_to_go_on(prev, tctx, slot, cpu, now);
@@ -422,8 +424,10 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 			yields = true;
 		else if (tctx && tctx->share && slice_ns && !hurry && !yields)
 			behind = class_if_behind(prev, tctx);
+		if (tctx && slice_ns && !yields && !is_percpu_kthread(prev))
+			last = layer_of(config_of(slot), tctx->layer)->rank;
 	}
-	if (serve_ranks(slot, cpu, 0, behind, now))
+	if (serve_ranks(cpu, 0, last, behind, now))
 		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
 	if (slice_ns && !yields) {
@@ -436,7 +440,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
 		return;
-	if (any_idle_class && serve_ranks(slot, cpu, TEMPER_MAX_LAYERS, MAX_CLASSES, now))
+	if (any_idle_class && serve_ranks(cpu, TEMPER_MAX_LAYERS, TEMPER_MAX_LAYERS - 1, MAX_CLASSES, now))
 		return;
 	if (slice_ns)
 		go_on(prev, tctx, slice_ns);
@@ -495,13 +499,15 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	struct temper_layer_stats *s;
 	struct temper_layer *layer;
 	u64 now = clock_ns(), wait_ns;
-	bool in_turn;
+	bool in_turn, goes_on;
 
 	if (!tctx)
 		return;
 	in_turn = cctx->turn_of == tctx->layer + 1;
+	goes_on = cctx->turn_pid == p->pid; /* it has changed its policy, nice level or cgroup in its turn */
 	if (in_turn) {
 		cctx->turn_of = 0;
+		cctx->turn_pid = p->pid;
 		task_set_slice(p, SHORT_SLICE_NS);
 	}
 	wait_ns = tctx->queued_ns ? elapsed_ns(now, tctx->queued_ns) : 0;
@@ -533,7 +539,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 				 can_park(p);
 	if (!cctx->looks_in)
 		tctx->slice_ns = now;
-	cctx->in_turn = in_turn && cctx->turn_limited && !cctx->looks_in;
+	cctx->in_turn = (in_turn || goes_on) && cctx->turn_limited && !cctx->looks_in;
 	/* Who comes next has not waited for long: enough for this turn. */
 	if (cctx->looks_in && (!in_turn || wait_ns < TURN_NS / 2))
 		cctx->turn_ns = 0;

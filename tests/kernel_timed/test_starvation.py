@@ -6,6 +6,7 @@ import os
 import time
 
 from tests.kernel.harness import cgroups, kernel, load, workloads
+from tests.kernel.harness.plans import plan
 from tests.kernel.harness.temper import status
 from tests.kernel.harness.trace import tracing
 
@@ -15,6 +16,9 @@ LONGEST_WAIT_S = 3.5
 # A niced task may wait longer, but not until the watchdog looks.
 LONGEST_NICED_S = 5.0
 CPUS = 4
+SHARE_WINDOW_S = 4.0
+# Of its cpu: 8 that wait below have a turn of a tick every eighth of a second, all cpus together.
+LEAST_SHARE = 0.95
 
 
 def test_starvation(run_agent, measured):
@@ -41,3 +45,23 @@ def test_starvation(run_agent, measured):
     counters = agent.until_says("counters", lambda said: said["stats"])["stats"]["background"]
     assert counters["nr_runs"] > len(background)
     assert "nr_rescued" in status()["stats"]["background"]
+
+
+def test_who_is_alone_in_its_tier_keeps_its_cpu(attached_scheduler, measured):
+    """At the end of its slice nobody of its own waits, but those below do: they have turns, not every other slice."""
+    ours, below = cgroups.make("test-n"), cgroups.make("test-b")
+    attached_scheduler.commit(plan(("normal", "test-n", 2), ("background", "test-b")))
+    outranked = load.spinners(below, 2 * CPUS)
+    owners = load.spinners(ours, CPUS)
+
+    before_s, started_s = [one.ran_s() for one in owners], time.monotonic()
+    with tracing("sched_switch") as trace:
+        time.sleep(SHARE_WINDOW_S)
+    took_s = time.monotonic() - started_s
+    shares = [(one.ran_s() - had_s) / took_s for one, had_s in zip(owners, before_s, strict=True)]
+    waits = [trace.away_s.get(one.pid, SHARE_WINDOW_S) for one in outranked]
+    measured("what each of 4 Normal spinners keeps of its cpu above 8 of Background, the least", min(shares))
+    measured("... and all together", f"{sum(shares) / CPUS:.1%}")
+    measured("... the longest wait below", max(waits))
+    assert sum(shares) / CPUS >= LEAST_SHARE
+    assert max(waits) <= LONGEST_WAIT_S

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* bpf/clock.h as a library for the tests: between two looks at a clock as much time goes by as the test says. */
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef uint64_t u64;
@@ -8,42 +9,52 @@ typedef int64_t s64;
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 
-/* The scheduler's clock as it is, how far behind clock_ns() tells it, and what goes by before the next look at either. */
-u64 real_ns, behind_ns, delay_ns[2];
+/* The scheduler's clock as it is, and how long ago this cpu read it if it goes by what it remembers; 0: it reads it. */
+u64 real_ns, remembered_ns;
+/* What goes by before a clock is looked at for the first, second, third time. */
+u64 delays_ns[3];
 /* CLOCK_MONOTONIC - the scheduler's. */
 s64 ahead_ns;
 
+static u64 remembered;
 static unsigned int nr_looks;
 
-static u64 look(void)
+static void look(void)
 {
-	if (nr_looks < 2)
-		real_ns += delay_ns[nr_looks++];
-	return real_ns;
+	if (nr_looks < 3)
+		real_ns += delays_ns[nr_looks++];
 }
 
 static u64 clock_ns(void)
 {
-	return look() - behind_ns;
+	look();
+	return remembered_ns ? remembered : real_ns;
 }
 
 static u64 bpf_ktime_get_ns(void)
 {
-	return look() + ahead_ns;
+	look();
+	return real_ns + ahead_ns;
 }
 
 #include "clock.h"
 
 static struct timer_clock timer_clock;
 
-void begin(void)
+static void begin_looking(void)
 {
 	nr_looks = 0;
+	remembered = real_ns - remembered_ns;
+}
+
+void begin(void)
+{
+	begin_looking();
 	timer_clock_init(&timer_clock);
 }
 
 u64 now(void)
 {
-	nr_looks = 0;
+	begin_looking();
 	return timer_clock_ns(&timer_clock);
 }

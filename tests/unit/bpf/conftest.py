@@ -39,7 +39,7 @@ int64_t hammer(struct temper_quota *q, uint64_t *clock_ns, uint64_t until_ns, ui
                uint64_t overrun_ns);
 """
 CLOCK = """
-extern uint64_t real_ns, behind_ns, delay_ns[2];
+extern uint64_t real_ns, remembered_ns, delays_ns[3];
 extern int64_t ahead_ns;
 void begin(void);
 uint64_t now(void);

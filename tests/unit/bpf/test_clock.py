@@ -7,18 +7,24 @@ from hypothesis import strategies as st
 
 MS, S = 1_000_000, 1_000_000_000
 START = 100 * S
-SLEW_PPM = 500  # NTP's most
+PPM = 1_000_000
+KERNEL_SLEW, CHRONY_SLEW = 500, 100_000  # ppm, at most
+SHRINKS = PPM // 1024  # ppm
 
 calm = settings(deadline=None)
-delays = st.one_of(st.just(0), st.integers(0, 200 * MS))
-# How far behind the scheduler's clock is told, and what goes by before each of the two clocks is read.
-looks = st.tuples(delays, delays, delays)
-# What goes by until the next look, and by how much NTP slews meanwhile.
-waits = st.tuples(st.integers(0, 20 * S), st.integers(-SLEW_PPM, SLEW_PPM))
+delays = st.lists(st.one_of(st.just(1), st.integers(1, 200 * MS)), min_size=3, max_size=3)
+# How long ago the scheduler's clock was read (0: now), and what goes by before each look at a clock.
+looks = st.tuples(st.one_of(st.just(0), st.integers(1, 200 * MS)), delays)
+AT_ONCE = [1, 1, 0]
 
 
-def look(clock, function, behind_ns=0, first_ns=0, second_ns=0):
-    clock.behind_ns, clock.delay_ns = behind_ns, [first_ns, second_ns]
+def waits(slew_ppm):
+    """What goes by until the next look, and by how much CLOCK_MONOTONIC is slewed meanwhile."""
+    return st.tuples(st.integers(0, 20 * S), st.integers(-slew_ppm, slew_ppm))
+
+
+def look(clock, function, remembered_ns=0, delays_ns=AT_ONCE):
+    clock.remembered_ns, clock.delays_ns = remembered_ns, delays_ns
     return function()
 
 
@@ -29,11 +35,11 @@ def start(clock, *seen):
 
 def wait(clock, ns, slew_ppm):
     clock.real_ns += ns
-    clock.ahead_ns += ns * slew_ppm // 1_000_000
+    clock.ahead_ns += ns * slew_ppm // PPM
 
 
 @calm
-@given(looks, st.lists(st.tuples(waits, looks), max_size=20))
+@given(looks, st.lists(st.tuples(waits(KERNEL_SLEW), looks), max_size=20))
 def test_never_ahead(clock, first, then):
     start(clock, *first)
     for waited, seen in then:
@@ -42,10 +48,27 @@ def test_never_ahead(clock, first, then):
 
 
 @calm
-@given(looks, waits, looks)
-def test_one_good_look_mends_it(clock, first, waited, bad):
-    """And bad ones cost no more than twice what NTP may slew."""
+@given(looks, waits(CHRONY_SLEW), delays)
+def test_never_ahead_of_a_clock_that_is_read_whatever_slews(clock, first, waited, delays_ns):
     start(clock, *first)
+    wait(clock, *waited)
+    assert look(clock, clock.now, 0, delays_ns) <= clock.real_ns
+
+
+@calm
+@given(looks, waits(CHRONY_SLEW), waits(KERNEL_SLEW), looks)
+def test_one_good_look_mends_it(clock, first, any_wait, waited, bad):
+    """And bad ones cost no more than what it shrinks by, and what is slewed the other way."""
+    start(clock, *first)
+    wait(clock, *any_wait)
     assert look(clock, clock.now) == clock.real_ns
     wait(clock, *waited)
-    assert look(clock, clock.now, *bad) >= clock.real_ns - (waited[0] + sum(bad)) * 2 * SLEW_PPM // 1_000_000 - MS
+    since_ns = waited[0] + sum(bad[1])
+    behind_ns = clock_behind(clock, bad)
+    delay_ns = 0 if bad[0] else bad[1][2]  # a clock that is read tells what it sees
+    assert behind_ns <= since_ns * (SHRINKS + 1 + KERNEL_SLEW) // PPM + delay_ns + 1
+
+
+def clock_behind(clock, seen):
+    said_ns = look(clock, clock.now, *seen)
+    return clock.real_ns - said_ns
