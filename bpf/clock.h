@@ -30,7 +30,7 @@ static __always_inline s64 clock_distance_ns(u64 *monotonic_ns, bool *moves)
 {
 	u64 before_ns = clock_ns(), scheduler_ns = clock_ns();
 
-	*moves = scheduler_ns != before_ns;
+	*moves = scheduler_ns > before_ns;
 	*monotonic_ns = bpf_ktime_get_ns();
 	return scheduler_ns - *monotonic_ns;
 }

@@ -17,13 +17,13 @@ static __noinline int dump_layer(u32 slot, u32 layer)
 	struct temper_layer *l = layer_of(config_of(slot), layer);
 	u32 llc;
 
-	dump("layer %s: id %u kind %u rank %u served_ns %llu\n", (unsigned long)l->name, layer, l->kind, l->rank,
-	     served_ns[layer % TEMPER_MAX_LAYERS]);
+	dump("layer %s: id %u kind %u rank %u\n", (unsigned long)l->name, layer, l->kind, l->rank);
 	bpf_for(llc, 0, nr_llcs) {
 		s32 nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(layer, llc));
 
 		if (nr > 0)
-			dump("  cache %u: %d queued, vtime %llu\n", llc, nr, queue_ctx(layer, llc)->vtime);
+			dump("  cache %u: %d queued, served_ns %llu, vtime %llu\n", llc, nr,
+			     queue_ctx(layer, llc)->served_ns, queue_ctx(layer, llc)->vtime);
 	}
 	return 0;
 }

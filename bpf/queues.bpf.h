@@ -151,7 +151,7 @@ static __always_inline bool serve_queue(u32 class, u32 llc, u64 now)
 	u64 dsq_id = DSQ_LAYER(class, llc), hint = *(volatile u64 *)&queue->hint_ns;
 
 	if (dsq_move_to_local(dsq_id)) {
-		served_ns[class % MAX_CLASSES] = now;
+		queue->served_ns = now;
 		return true;
 	}
 	if (elapsed_ns(now, hint) > QUEUE_HINT_NS && scx_bpf_dsq_nr_queued(dsq_id) <= 0) {
@@ -192,25 +192,21 @@ static __always_inline bool is_crowded(u32 class, u32 llc)
 	return scx_bpf_dsq_nr_queued(DSQ_LAYER(class, llc)) > CROWD;
 }
 
-/* How many of its tasks wait, at this cache or, when none does, at another one: what its turns go by. */
-__noinline s32 nr_waiting(u32 class, u32 llc)
+/* The cache where its tasks wait: this one or, when none does here, the next one; -1: none waits. */
+__noinline s32 waiting_llc(u32 class, u32 llc)
 {
 	u64 bits = *(volatile u64 *)&queued[class % MAX_CLASSES];
 	u32 i;
 
 	if (!bits)
-		return 0;
+		return -1;
 	bpf_for(i, 0, nr_llcs) {
 		u32 other = (llc + i) % nr_llcs % TEMPER_MAX_LLCS;
-		s32 nr;
 
-		if (!(bits & (1ULL << other)))
-			continue;
-		nr = scx_bpf_dsq_nr_queued(DSQ_LAYER(class, other));
-		if (nr > 0)
-			return nr;
+		if ((bits & (1ULL << other)) && scx_bpf_dsq_nr_queued(DSQ_LAYER(class, other)) > 0)
+			return other;
 	}
-	return 0;
+	return -1;
 }
 
 #endif

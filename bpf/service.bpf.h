@@ -35,7 +35,7 @@ static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *
 	if (waited_ns < RESCUE_AGE_NS)
 		return false;
 	if (task_cannot_move(p) || !is_unrestricted(p) ||
-	    elapsed_ns(now, served_ns[class % MAX_CLASSES]) > RESCUE_AGE_NS)
+	    elapsed_ns(now, queue_ctx(class, tctx->llc)->served_ns) > RESCUE_AGE_NS)
 		return true;
 	return waited_ns > SHARE_AGE_NS + (is_crowded(class, tctx->llc) ? (u64)TURN_NS : 0);
 }

@@ -140,6 +140,7 @@ struct cpu_ctx {
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
 	u8 first_waiting;    /* the rank at which the look for a task to run begins */
+	u8 yielded;	     /* the running task gave up its slice: whoever waits comes first */
 	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */
 } __attribute__((aligned(64)));
 
@@ -153,13 +154,13 @@ u32 nr_hogged;
 struct queue_ctx {
 	u64 vtime;
 	u64 hint_ns;
+	u64 served_ns; /* when a cpu last took one of its tasks */
 } __attribute__((aligned(64)));
 
 struct queue_ctx queue_ctxs[MAX_CLASSES * TEMPER_MAX_LLCS];
 
-/* By class. queued: bit c, its queue at cache c may hold a task. served_ns: when a cpu last took one of its tasks. */
+/* By class. Bit c: its queue at cache c may hold a task. */
 u64 queued[MAX_CLASSES] __attribute__((aligned(64)));
-u64 served_ns[MAX_CLASSES] __attribute__((aligned(64)));
 u32 any_idle_class; /* an idle cgroup's task was ever queued: dispatch asks their queues too */
 
 /* Written by the scheduler only. `generation` and `cgroup_id` say what `layer` was resolved from. */

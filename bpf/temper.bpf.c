@@ -148,16 +148,18 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 	cctx->turn_checked_ns = now;
 	bpf_for(i, 0, MAX_CLASSES) {
 		u32 rank = i % TEMPER_MAX_LAYERS, layer = config->order[rank], class = layer + (i - rank);
-		u64 waited_ns = elapsed_ns(now, served_ns[class % MAX_CLASSES]);
-		s32 nr;
+		u64 waited_ns;
+		s32 at, nr;
 
 		if (i >= TEMPER_MAX_LAYERS && !any_idle_class)
 			break;
 		if (rank >= config->nr_layers || !may_use(config, cpu, layer))
 			continue;
-		nr = nr_waiting(class, llc);
+		at = waiting_llc(class, llc);
+		nr = at < 0 ? 0 : scx_bpf_dsq_nr_queued(DSQ_LAYER(class, at));
 		if (nr <= 0)
 			continue;
+		waited_ns = elapsed_ns(now, queue_ctx(class, at)->served_ns);
 		if (waited_ns >= TURN_NS / (u32)nr + latest_ns && class + 1 != cctx->turn_failed) {
 			latest_ns = waited_ns - TURN_NS / (u32)nr;
 			next = class;
@@ -308,32 +310,27 @@ static __always_inline u32 first_waiting(struct temper_config *config, s32 cpu, 
 	return *(volatile u8 *)&cctx->first_waiting;
 }
 
-static __always_inline bool serve_rank(struct temper_config *config, u32 rank, s32 cpu, u32 first, u32 behind, u64 now)
+static __always_inline bool serve_rank(struct temper_config *config, u32 rank, s32 cpu, u32 first, u64 now)
 {
 	u32 layer = config->order[rank % TEMPER_MAX_LAYERS];
 
-	return first + layer != behind && may_use(config, cpu, layer) && serve_class(first + layer, llc_of(cpu), now);
+	return may_use(config, cpu, layer) && serve_class(first + layer, llc_of(cpu), now);
 }
 
-/*
- * By rank. first: the class of layer 0, which says whether of idle cgroups. last: the rank of the task that ran until
- * now, which goes on before those below it. behind: its class, if its queue's clock is past it: its like come after it,
- * though they wait. (It would be queued only when they were asked, and a lone thread with a large share, or above all
- * others, would wait for a cpu at the end of each slice.)
- */
-__noinline bool serve_ranks(s32 cpu, u32 first, u32 last, u32 behind, u64 now)
+/* By rank, until one is reached. first: the class of layer 0, which says whether of idle cgroups. */
+__noinline bool serve_ranks(u32 slot, s32 cpu, u32 first, u32 until, u64 now)
 {
-	struct temper_config *config = config_of(active_slot());
+	struct temper_config *config = config_of(slot);
 	u32 rank = first_waiting(config, cpu, first), i;
 
-	if (rank > last || rank >= TEMPER_MAX_LAYERS)
+	if (rank >= until || rank >= TEMPER_MAX_LAYERS)
 		return false;
-	if (serve_rank(config, rank, cpu, first, behind, now))
+	if (serve_rank(config, rank, cpu, first, now))
 		return true;
 	bpf_for(i, rank + 1, TEMPER_MAX_LAYERS) {
-		if (i > last || i >= config->nr_layers)
+		if (i >= until || i >= config->nr_layers)
 			break;
-		if (serve_rank(config, i, cpu, first, behind, now))
+		if (serve_rank(config, i, cpu, first, now))
 			return true;
 	}
 	return false;
@@ -361,12 +358,10 @@ static __always_inline bool has_to_leave(const struct cpu_ctx *cctx, s32 cpu, bo
 	       ((prev_waits && !cctx->guest) || beside_exclusive(cpu) || somebody_queued(cpu));
 }
 
-/* Its class, if it is behind its queue's clock although it just ran; else MAX_CLASSES. */
-static __always_inline u32 class_if_behind(const struct task_struct *p, const struct task_ctx *tctx)
+/* Its queue's clock is past it, although it just ran: its like come after it. */
+static __always_inline bool is_behind(const struct task_struct *p, const struct task_ctx *tctx)
 {
-	u32 class = tctx->class;
-
-	return (s64)(queue_ctx(class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0 ? class : MAX_CLASSES;
+	return (s64)(queue_ctx(tctx->class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0;
 }
 
 /* A queue's clock: the place of who ran last. It goes on with who runs alone, so that nothing is owed to newcomers. */
@@ -378,9 +373,25 @@ static __always_inline void advance_clock(const struct task_struct *p, const str
 		queue->vtime = p->scx.dsq_vtime;
 }
 
-static __always_inline void go_on(struct task_struct *prev, struct task_ctx *tctx, u64 slice_ns)
+/* What others have to know of who runs here: what may take the cpu from it, and what may run beside it. */
+static __always_inline void note_running(const struct task_struct *p, const struct task_ctx *tctx, struct cpu_ctx *cctx,
+					 const struct temper_layer *layer, s32 cpu)
+{
+	cctx->layer = tctx->layer;
+	cctx->preempts = layer->preempts && !is_idle(tctx);
+	cctx->guest = tctx->guest;
+	/* Per-cpu kernel threads can't be put elsewhere: never a victim, and no reason to clear a core. */
+	cctx->rank = is_percpu_kthread(p) ? 0 : is_idle(tctx) ? RANK_IDLE : layer->rank;
+	cctx->exclusive = layer->exclusive && has_siblings(cpu) && !tctx->guest;
+	if (cctx->exclusive)
+		expel_guests(cpu);
+}
+
+/* Its layer may have become another one meanwhile. */
+static __always_inline void go_on(struct task_struct *prev, struct task_ctx *tctx, u32 slot, s32 cpu, u64 slice_ns)
 {
 	if (tctx) {
+		note_running(prev, tctx, cpu_ctx(cpu), layer_of(config_of(slot), tctx->layer), cpu);
 		take_advance(tctx);
 		advance_clock(prev, tctx);
 	}
@@ -389,15 +400,15 @@ static __always_inline void go_on(struct task_struct *prev, struct task_ctx *tct
 
 void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
-	u32 slot = active_slot(), behind = MAX_CLASSES, last = TEMPER_MAX_LAYERS - 1;
+	u32 slot = active_slot(), until = TEMPER_MAX_LAYERS;
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool hurry = cctx->hurry, in_crowd = cctx->looks_in && !cctx->guest;
+	bool hurry = cctx->hurry, yielded = cctx->yielded, in_crowd = cctx->looks_in && !cctx->guest;
 	bool yields = cctx->guest || in_crowd; /* prev goes on only when nobody else is there */
 	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
 	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
-	cctx->hurry = cctx->turn_of = 0;
+	cctx->hurry = cctx->yielded = cctx->turn_of = 0;
 	cctx->turn_pid = 0;
 	if (tctx)
 		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
@@ -420,18 +431,22 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (prev_waits) {
 		slice_ns = slice_to_go_on(prev, tctx, slot, cpu, now);
-		if (tctx && is_idle(tctx))
+		if (tctx &&
+		    (is_idle(tctx) || (!is_percpu_kthread(prev) && !may_use(config_of(slot), cpu, tctx->layer))))
 			yields = true;
-		else if (tctx && tctx->share && slice_ns && !hurry && !yields)
-			behind = class_if_behind(prev, tctx);
-		if (tctx && slice_ns && !yields && !is_percpu_kthread(prev))
-			last = layer_of(config_of(slot), tctx->layer)->rank;
+		/*
+		 * It goes on before those that it outranks. It would be queued only when they were asked, and who is alone
+		 * in its layer, or has a large share of it, would wait for a cpu at the end of each slice.
+		 */
+		if (tctx && slice_ns && !yields && !yielded && !is_percpu_kthread(prev))
+			until = layer_of(config_of(slot), tctx->layer)->rank +
+				(hurry || !tctx->share || !is_behind(prev, tctx));
 	}
-	if (serve_ranks(cpu, 0, last, behind, now))
+	if (serve_ranks(slot, cpu, 0, until, now))
 		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
 	if (slice_ns && !yields) {
-		go_on(prev, tctx, slice_ns);
+		go_on(prev, tctx, slot, cpu, slice_ns);
 		return;
 	}
 	if (now < cctx->guest_next_ns && beside_exclusive(cpu)) {
@@ -440,10 +455,10 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	}
 	if (serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now))
 		return;
-	if (any_idle_class && serve_ranks(cpu, TEMPER_MAX_LAYERS, TEMPER_MAX_LAYERS - 1, MAX_CLASSES, now))
+	if (any_idle_class && serve_ranks(slot, cpu, TEMPER_MAX_LAYERS, TEMPER_MAX_LAYERS, now))
 		return;
 	if (slice_ns)
-		go_on(prev, tctx, slice_ns);
+		go_on(prev, tctx, slot, cpu, slice_ns);
 }
 
 /* ---- what ran, and for how long ---- */
@@ -512,16 +527,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	}
 	wait_ns = tctx->queued_ns ? elapsed_ns(now, tctx->queued_ns) : 0;
 	layer = layer_of(config, tctx->layer);
-	cctx->layer = tctx->layer;
-	cctx->preempts = layer->preempts && !is_idle(tctx);
-	cctx->guest = tctx->guest;
-	/* Per-cpu kernel threads can't be put elsewhere: never a victim, and no reason to clear a core. */
-	cctx->rank = is_percpu_kthread(p) ? 0 : is_idle(tctx) ? RANK_IDLE : layer->rank;
-	if (layer->exclusive && has_siblings(cpu)) {
-		cctx->exclusive = !tctx->guest;
-		if (cctx->exclusive)
-			expel_guests(cpu);
-	}
+	note_running(p, tctx, cctx, layer, cpu);
 	s = layer_stats(tctx->layer);
 	if (s) {
 		account_run(s, wait_ns);
@@ -614,6 +620,7 @@ bool BPF_STRUCT_OPS(temper_yield, struct task_struct *p, struct task_struct *to)
 	step_ns = layer_slice(active_slot(), tctx->layer) / YIELDS_PER_SLICE;
 	slice_ns = p->scx.slice;
 	task_set_slice(p, slice_ns > step_ns ? slice_ns - step_ns : 0);
+	cpu_ctx(scx_bpf_task_cpu(p))->yielded = slice_ns <= step_ns;
 	return false;
 }
 

@@ -1,0 +1,32 @@
+"""docs/failure-modes/starvation.md: who waits at one cache has his turn there, though others have theirs elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+from tests.kernel.harness import cgroups, load
+from tests.kernel.harness.plans import plan
+from tests.kernel.harness.trace import tracing
+
+from temper.node.topology import read_machine
+
+CACHES = sorted({cpu.llc for cpu in read_machine().cpus})
+WINDOW_S = 6.0
+# A turn for each of a queue in about a second. Rescued they would be after two (SHARE_AGE_NS).
+LONGEST_WAIT_S = 1.9
+
+
+def test_turns_at_a_busy_cache(attached_scheduler, measured):
+    ours, below = cgroups.make("test-n"), cgroups.make("test-b")
+    attached_scheduler.commit(plan(("normal", "test-n", 2), ("background", "test-b")))
+    busy = [cpu.id for cpu in read_machine().cpus if cpu.llc == CACHES[0]]
+    outranked = load.spinners(below, 3 * len(busy))
+    for cpu in busy:
+        load.spinners(ours, 1, cpu=cpu)
+
+    with tracing("sched_switch") as trace:
+        time.sleep(WINDOW_S)
+    waits = [trace.away_s.get(one.pid, WINDOW_S) for one in outranked]
+    measured("longest wait of 12 Background spinners, one cache of two kept busy by Normal", max(waits))
+    assert len(CACHES) == 2
+    assert max(waits) <= LONGEST_WAIT_S, waits
