@@ -20,9 +20,9 @@ BUSY, CROWD = ("normal", "test-busy", 1), ("background", "test-crowd")
 def test_promoted_while_queued(attached_scheduler, measured, count):
     busy, crowd, moved = (cgroups.make(f"test-{name}") for name in ("busy", "crowd", "moved"))
     attached_scheduler.commit(plan(BUSY, CROWD, ("background", "test-moved")))
-    load.spinners(busy, CPUS)
     beside = load.crowd(crowd, count)
     moved = load.spinners(moved, 2)
+    load.spinners(busy, CPUS)  # last: below them, others have turns only, and a crowd takes long to start
 
     with tracing("sched_switch") as trace:
         load.go(beside)
