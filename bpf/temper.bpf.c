@@ -9,7 +9,8 @@
  *
  *   wake-up    an idle cpu of the layer's own, else one that it may use: run there at once. No idle cpu: queue
  *              by virtual time, and a preempting layer takes a cpu from a lower rank.
- *   dispatch   a cpu serves the layers eligible there by rank, then its guests.
+ *   dispatch   a cpu serves the layers eligible there by rank, who ran until now before the ranks below its own, then
+ *              its guests.
  *   turns      a layer that has waited too long behind higher ranks is served once, for a short slice: often
  *              enough that its whole queue gets through in about a second (TURN_NS). Of many, past an eighth of a
  *              cpu's time, whose turn it is only looks in: it is preempted before it gets as far as user space.
