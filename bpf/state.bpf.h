@@ -140,7 +140,6 @@ struct cpu_ctx {
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
 	u8 first_waiting;    /* the rank at which the look for a task to run begins */
-	u8 yielded;	     /* the running task gave up its slice: whoever waits comes first */
 	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */
 } __attribute__((aligned(64)));
 

@@ -403,13 +403,13 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u32 slot = active_slot(), until = TEMPER_MAX_LAYERS;
 	struct cpu_ctx *cctx = cpu_ctx(cpu);
-	bool hurry = cctx->hurry, yielded = cctx->yielded, in_crowd = cctx->looks_in && !cctx->guest;
+	bool hurry = cctx->hurry, in_crowd = cctx->looks_in && !cctx->guest;
 	bool yields = cctx->guest || in_crowd; /* prev goes on only when nobody else is there */
 	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
 	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
-	cctx->hurry = cctx->yielded = cctx->turn_of = 0;
+	cctx->hurry = cctx->turn_of = 0;
 	cctx->turn_pid = 0;
 	if (tctx)
 		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
@@ -439,7 +439,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		 * It goes on before those that it outranks. It would be queued only when they were asked, and who is alone
 		 * in its layer, or has a large share of it, would wait for a cpu at the end of each slice.
 		 */
-		if (tctx && slice_ns && !yields && !yielded && !is_percpu_kthread(prev))
+		if (tctx && slice_ns && !yields && !is_percpu_kthread(prev))
 			until = layer_of(config_of(slot), tctx->layer)->rank +
 				(hurry || !tctx->share || !is_behind(prev, tctx));
 	}
@@ -607,9 +607,9 @@ void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 }
 
 /*
- * A yield gives up a part of the slice, not all of it: the fourth one in a row lets the next task in. Who yields in a
- * loop is there soon, and who yields with a lock in hand is not sent to the end of the queue each time. (Linux leaves
- * open what sched_yield means for ordinary tasks.)
+ * A yield gives up a part of the slice, not all of it: the fourth one in a row lets the next task in, but none that it
+ * outranks: those have turns. Who yields in a loop is there soon, and who yields with a lock in hand is not sent to the
+ * end of the queue each time. (Linux leaves open what sched_yield means for ordinary tasks.)
  */
 bool BPF_STRUCT_OPS(temper_yield, struct task_struct *p, struct task_struct *to)
 {
@@ -621,7 +621,6 @@ bool BPF_STRUCT_OPS(temper_yield, struct task_struct *p, struct task_struct *to)
 	step_ns = layer_slice(active_slot(), tctx->layer) / YIELDS_PER_SLICE;
 	slice_ns = p->scx.slice;
 	task_set_slice(p, slice_ns > step_ns ? slice_ns - step_ns : 0);
-	cpu_ctx(scx_bpf_task_cpu(p))->yielded = slice_ns <= step_ns;
 	return false;
 }
 
