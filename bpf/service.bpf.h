@@ -28,16 +28,16 @@ static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer
  * that long and look in, and hundreds of guests would only keep each other. One that can use a few cpus only may find
  * those always taken.
  */
-static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u32 class, u64 now)
+static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u64 now)
 {
 	u64 waited_ns = tctx->queued_ns ? elapsed_ns(now, tctx->queued_ns) : 0;
 
 	if (waited_ns < RESCUE_AGE_NS)
 		return false;
 	if (task_cannot_move(p) || !is_unrestricted(p) ||
-	    elapsed_ns(now, queue_ctx(class, tctx->llc)->served_ns) > RESCUE_AGE_NS)
+	    elapsed_ns(now, queue_ctx(tctx->class, tctx->llc)->served_ns) > RESCUE_AGE_NS)
 		return true;
-	return waited_ns > SHARE_AGE_NS + (is_crowded(class, tctx->llc) ? (u64)TURN_NS : 0);
+	return waited_ns > SHARE_AGE_NS + (is_crowded(tctx->class, tctx->llc) ? (u64)TURN_NS : 0);
 }
 
 /* Tasks wait and a cpu of theirs is idle: it went idle just before they were queued. */
@@ -137,7 +137,7 @@ static __always_inline void look_at(struct bpf_iter_scx_dsq *it, struct task_str
 		unpark_room -= SHORT_SLICE_NS;
 	if (look == PARKED || lost_cache || tctx->class != owner || (nr_hogged && !has_home(p, slot, tctx->layer)))
 		rehome(it, found, p, tctx, slot, cpu, now);
-	else if (!is_stranded(p, tctx, tctx->class, now)) {
+	else if (!is_stranded(p, tctx, now)) {
 		if (!is_unrestricted(p))
 			wake_idle_for(p, slot, tctx->layer);
 	} else if (move_to_guests(it, found, tctx, guest_cpu(p, rescue_cpu(p, slot, tctx->layer, cpu)), now))

@@ -124,7 +124,7 @@ struct cpu_ctx {
 	u64 judged_ns;	     /* the last look at that, and how long it was then */
 	u64 judged_kept_ns;
 	u64 kthread_hint_ns; /* the same of its own kernel threads */
-	s32 turn_pid;	     /* who runs, or ran last, in such a turn */
+	s32 turn_pid;	     /* whose turn it was, until the next dispatch: a change of policy does not end it */
 	u8 layer;	     /* of the running task */
 	u8 rank;	     /* RANK_NONE between two tasks, when idle or not ours: no victim */
 	u8 preempts;	     /* the running task is itself of a preempting layer */
@@ -135,7 +135,6 @@ struct cpu_ctx {
 	u8 turn_of;	     /* the layer whose turn was taken, plus one; its next task here runs a short slice */
 	u8 turn_limited;     /* ... and it is one of many while others of higher ranks wait */
 	u8 turn_failed;	     /* the class, plus one, whose turn it was, and none of whose tasks may run here */
-	u8 in_turn;	     /* the running task is in such a turn, and does not only look in */
 	u8 hog_looks;	     /* how often it was found kept by a higher class of late */
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */

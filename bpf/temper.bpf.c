@@ -260,7 +260,7 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 	if (s)
 		s->run_ns += delta_ns;
 	if (!cctx->guest) {
-		if (cctx->in_turn)
+		if (cctx->turn_pid == p->pid && cctx->turn_limited && !cctx->looks_in)
 			cctx->turn_full_ns =
 				full_until_ns(cctx->turn_full_ns, clock_ns(), delta_ns, GUEST_PAUSE_FACTOR);
 		return;
@@ -268,12 +268,6 @@ static __always_inline void charge(struct task_struct *p, struct task_ctx *tctx,
 	if (s)
 		s->guest_ns += delta_ns;
 	charge_guest(cctx, cpu, delta_ns);
-}
-
-/* What it was is over, whoever goes on. */
-static __always_inline void end_run(struct cpu_ctx *cctx)
-{
-	cctx->looks_in = cctx->in_turn = false;
 }
 
 /* For how long the task that ran until now may go on here; 0: it has another place to be, or has to wait. */
@@ -410,11 +404,10 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	u64 now = clock_ns(), slice_ns = 0;
 
 	cctx->hurry = cctx->turn_of = 0;
-	cctx->turn_pid = 0;
 	if (tctx)
 		charge(prev, tctx, cctx, cpu); /* first: whether a guest is due depends on the one that ran until now */
-	end_run(cctx);
-	cctx->next_leaves = false;
+	cctx->turn_pid = 0;
+	cctx->looks_in = cctx->next_leaves = false;
 	if (now >= cctx->guest_next_ns && serve_own(DSQ_GUEST(cpu), &cctx->guest_hint_ns, now)) {
 		cctx->next_leaves = has_to_leave(cctx, cpu, prev_waits, now);
 		return;
@@ -515,12 +508,11 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 	struct temper_layer_stats *s;
 	struct temper_layer *layer;
 	u64 now = clock_ns(), wait_ns;
-	bool in_turn, goes_on;
+	bool in_turn;
 
 	if (!tctx)
 		return;
 	in_turn = cctx->turn_of == tctx->layer + 1;
-	goes_on = cctx->turn_pid == p->pid; /* it has changed its policy, nice level or cgroup in its turn */
 	if (in_turn) {
 		cctx->turn_of = 0;
 		cctx->turn_pid = p->pid;
@@ -546,7 +538,6 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 				 can_park(p);
 	if (!cctx->looks_in)
 		tctx->slice_ns = now;
-	cctx->in_turn = (in_turn || goes_on) && cctx->turn_limited && !cctx->looks_in;
 	/* Who comes next has not waited for long: enough for this turn. */
 	if (cctx->looks_in && (!in_turn || wait_ns < TURN_NS / 2))
 		cctx->turn_ns = 0;
@@ -574,9 +565,7 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 			stop_competing(tctx);
 		}
 	}
-	end_run(cctx);
-	cctx->guest = false;
-	cctx->exclusive = false;
+	cctx->looks_in = cctx->guest = cctx->exclusive = false;
 }
 
 /* Somebody waits who can run nowhere else: whoever is not above him ends, having had a short slice. */
