@@ -37,7 +37,7 @@ def test_a_crowd_below(attached_scheduler, realtime, measured):
         time.sleep(WINDOW_S)
         share = (sum(one.ran_s() for one in owners) - before_s) / (time.monotonic() - started_s) / CPUS
         went_on = load.nr_gone_on(had_ns, A_TICK_S)
-    longest_s = max(trace.away_s.get(pid, WINDOW_S) for pid in pids)
+    longest_s = max(trace.waits_s(pids))
     measured(f"what a busy Normal keeps of each cpu above {BELOW} Background spinners", f"{share:.0%}")
     measured("... the longest of their waits", longest_s)
     measured(f"... had a tick in {WINDOW_S:g} s", went_on)
@@ -57,7 +57,7 @@ def test_a_crowd_alone(attached_scheduler, realtime, measured):
         had_ns = tasks.ran_ns(pids)
         time.sleep(ROUNDS * ALONE * TICK_S)
         went_on = load.nr_gone_on(had_ns, A_TICK_S) / ALONE
-    longest_s = max(trace.away_s.get(pid, WINDOW_S) for pid in pids)
+    longest_s = max(trace.waits_s(pids))
     measured(f"longest wait of {ALONE} Critical spinners on one cpu", longest_s)
     measured(f"... had a tick, in the time that takes {ROUNDS} of them each", f"{went_on:.0%}")
     assert watch.states == ["enabled"]

@@ -65,7 +65,7 @@ def test_a_crowd_pinned_to_a_fenced_cpu(fenced, measured, count, window_s, run_o
         share = 1 - (owner.ran_s() - before_s) / (time.monotonic() - started_s)
         went_on = load.nr_gone_on(had_ns, A_TICK_S) / count
     assert owner.cpu() == CPU
-    waits = [trace.away_s.get(pid, window_s) for pid in guests]
+    waits = trace.waits_s(guests)
     measured(f"what {count} guests take of a busy fenced cpu", share)
     measured("... the longest of their waits", max(waits))
     measured(f"... went on in {window_s:g} s", f"{went_on:.0%}")

@@ -33,7 +33,7 @@ def test_five_hundred_behind_a_hundredth_of_a_cpu(attached_scheduler, measured, 
         time.sleep(SETTLING_S)
         with tracing("sched_switch") as trace:
             used = cpus_used(cgroup, WINDOW_S)
-    away_s = [trace.away_s.get(pid, WINDOW_S) for pid in crowd]
+    away_s = trace.waits_s(crowd)
     measured(
         f"{CROWD} threads, quota 1 ms in 100, {spinners_above} above: used of what was asked for", f"{used / 0.01:.3f}"
     )

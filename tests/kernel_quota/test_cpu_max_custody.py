@@ -140,7 +140,7 @@ def test_a_new_affinity_again_and_again_hides_nobody(throttled, measured, every_
         for cpus, pid in itertools.takewhile(lambda _: time.monotonic() < end_s, turns):
             os.sched_setaffinity(pid, cpus)
             time.sleep(every_s)
-    longest = max(trace.away_s.get(pid, GAME_S) for pid in crowd)
+    longest = max(trace.waits_s(crowd))
     measured(f"8 throttled tasks, an affinity changed every {every_s:g} s: the longest off the cpus", longest)
     assert longest <= LONGEST_PARKED_S
     assert watch.states == ["enabled"]

@@ -70,7 +70,7 @@ def test_saturated(agent, measured):
             for _ in range(NR_SLEEPERS // 2)
         ]
         told = [json.loads(one.communicate(timeout=60)[0]) for one in sleepers]
-    waits = [trace.away_s.get(one.pid, WINDOW_S) for one in spinners]
+    waits = trace.waits_s(one.pid for one in spinners)
     measured(f"longest wait of {NR_SPINNERS} spinners", max(waits))
     for what, of in (("above them", told[: NR_SLEEPERS // 2]), ("of their layer", told[NR_SLEEPERS // 2 :])):
         measured(f"sleepers {what}: late by, median", max(median for _, median, _, _ in of))
@@ -88,7 +88,7 @@ def test_a_layer_that_loses_a_cache_leaves_nobody_there(agent, folder, measured)
         agent.until_says("generation 2", lambda said: said["generation"] == 2)
         with tracing("sched_switch") as trace:
             time.sleep(WINDOW_S - 2)
-    waits = [trace.away_s.get(one.pid, WINDOW_S) for one in spinners]
+    waits = trace.waits_s(one.pid for one in spinners)
     measured("a cache fenced off: longest wait of those that queued there too", max(waits))
     assert watch.states == ["enabled"]
     assert max(waits) <= LONGEST_WAIT_S, waits

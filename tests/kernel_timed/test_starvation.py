@@ -35,7 +35,7 @@ def test_starvation(run_agent, measured):
 
     with kernel.Watch() as watch, tracing("sched_switch") as trace:
         time.sleep(WINDOW_S)
-    waits = [trace.away_s.get(one.pid, WINDOW_S) for one in background]
+    waits = trace.waits_s(one.pid for one in background)
     measured("longest wait of 64 Background spinners below busy tiers", max(waits[1:]))
     measured("... of the one at nice 19", waits[0])
     measured("... of the one that may use one cpu only", waits[1])
@@ -59,7 +59,7 @@ def test_who_is_alone_in_its_tier_keeps_its_cpu(attached_scheduler, measured):
         time.sleep(SHARE_WINDOW_S)
     took_s = time.monotonic() - started_s
     shares = [(one.ran_s() - had_s) / took_s for one, had_s in zip(owners, before_s, strict=True)]
-    waits = [trace.away_s.get(one.pid, SHARE_WINDOW_S) for one in outranked]
+    waits = trace.waits_s(one.pid for one in outranked)
     measured("what each of 4 Normal spinners keeps of its cpu above 8 of Background, the least", min(shares))
     measured("... and all together", f"{sum(shares) / CPUS:.1%}")
     measured("... the longest wait below", max(waits))

@@ -47,6 +47,7 @@ class Trace:
         self.ran_ns = defaultdict(lambda: defaultdict(int))
         self.away_s = {}
         self.spells = defaultdict(list)
+        self._length_s = 0.0
         self._left_s = {}
         self._on = {}  # pid -> the cpu that runs it
         self._current = {}  # cpu -> whom it runs
@@ -60,6 +61,10 @@ class Trace:
         """Seconds from an instant to a task's next run; 0 when it ran at that instant, infinite when it never did."""
         later = (spell.start_s for spell in self.spells[pid] if spell.end_s > since_s)
         return max(0.0, min(later, default=inf) - since_s)
+
+    def waits_s(self, pids):
+        """The longest time that each was off the cpus; the whole block, for a task that is in no switch."""
+        return [self.away_s.get(pid, self._length_s) for pid in pids]
 
     def users_on(self, cpus):
         """Tasks that are under sched_ext and no kernel threads, and how long each ran on these cpus."""
@@ -106,6 +111,7 @@ class Trace:
 
     def end(self, now_s):
         """Who is still away has been so until now."""
+        self._length_s = now_s - self._started_s
         for pid in list(self._left_s):
             self._back(pid, now_s)
         for cpu, (pid, since_s) in self._since_s.items():

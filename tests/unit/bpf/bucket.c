@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* bpf/bucket.h as a library for the tests: the same text, with the few names that libbpf's headers bring. */
+/* bpf/bucket.h as a library for the tests: the same text. */
 #include <sched.h>
-#include <stdbool.h>
-#include <stdint.h>
 
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
-typedef int32_t s32;
-typedef int64_t s64;
-
-#undef __always_inline
-#define __always_inline inline __attribute__((always_inline))
-#define __noinline __attribute__((noinline))
-#define bpf_for(i, from, to) for ((i) = (from); (i) < (to); (i)++)
+#include "names.h"
 
 /*
  * While threads race, any of them may lose its cpu before each load, store and atomic of the header. Otherwise a window

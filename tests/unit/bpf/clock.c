@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* bpf/clock.h as a library for the tests: between two looks at a clock as much time goes by as the test says. */
-#include <stdbool.h>
-#include <stdint.h>
-
-typedef uint64_t u64;
-typedef int64_t s64;
-
-#undef __always_inline
-#define __always_inline inline __attribute__((always_inline))
+#include "names.h"
 
 /* The scheduler's clock as it is, and how long ago this cpu read it if it goes by what it remembers; 0: it reads it. */
 u64 real_ns, remembered_ns;
@@ -38,6 +31,8 @@ static u64 bpf_ktime_get_ns(void)
 }
 
 #include "clock.h"
+
+u32 slew_shift = SLEW_SHIFT;
 
 static struct timer_clock timer_clock;
 

@@ -41,6 +41,7 @@ int64_t hammer(struct temper_quota *q, uint64_t *clock_ns, uint64_t until_ns, ui
 CLOCK = """
 extern uint64_t real_ns, remembered_ns, delays_ns[3];
 extern int64_t ahead_ns;
+extern uint32_t slew_shift;
 void begin(void);
 uint64_t now(void);
 """

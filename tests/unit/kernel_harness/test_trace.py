@@ -26,6 +26,7 @@ def test_the_longest_time_off_the_cpus(trace):
     trace.read_all([switch(0, 1.1, 7, 8), switch(0, 1.3, 8, 7), switch(0, 1.35, 7, 8)])
     trace.end(1.4)
     assert trace.away_s == pytest.approx({7: 0.2, 8: 0.1})
+    assert trace.waits_s([7, 9]) == pytest.approx([0.2, 0.4])  # 9 was never seen
     assert [spell[1:] for spell in trace.spells[7]] == [pytest.approx((1.0, 1.1)), pytest.approx((1.3, 1.35))]
 
 
