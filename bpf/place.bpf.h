@@ -231,6 +231,16 @@ static __always_inline bool take_cpu(struct task_struct *p, struct temper_config
 }
 
 /*
+ * A task of this rank waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next tick.
+ * Of several waiters the highest rank counts.
+ */
+static __always_inline void ask_to_hurry(struct cpu_ctx *cctx, u32 rank)
+{
+	if (!cctx->hurry || rank + 1 < cctx->hurry)
+		cctx->hurry = rank + 1;
+}
+
+/*
  * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on. The task itself waits in its
  * layer's queue, where whichever cpu looks first finds it, so a kick that comes too late costs one needless switch and
  * never strands anybody.
@@ -244,9 +254,8 @@ static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer,
 	const struct cpumask *all;
 
 	if (task_cannot_move(p)) {
-		/* It waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next tick. */
 		if (!take_cpu(p, config, layer, first, now))
-			cpu_ctx(first)->hurry = layer_of(config, layer)->rank + 1;
+			ask_to_hurry(cpu_ctx(first), layer_of(config, layer)->rank);
 		return;
 	}
 	if (!may_use(config, first, layer)) {

@@ -9,6 +9,7 @@ from tests.kernel.harness import cgroups, kernel, load, workloads
 from tests.kernel.harness.plans import plan
 from tests.kernel.harness.temper import status
 from tests.kernel.harness.trace import tracing
+from tests.kernel.harness.waiting import until
 
 # Longer than the kernel's watchdog (timeout_ms) and half of that, at which it looks.
 WINDOW_S = 20.0
@@ -19,6 +20,17 @@ CPUS = 4
 SHARE_WINDOW_S = 4.0
 # Of its cpu: 8 that wait below have a turn of a tick every eighth of a second, all cpus together.
 LEAST_SHARE = 0.95
+ONE_CPU = 3
+NR_BELOW = 48
+# To the next tick, once the other one has run for a millisecond. Its slice would be 20 ms.
+LONGEST_HURRIED_S = 0.009
+# From one tick to between two; the others begin to wait a little later than who is measured.
+NAP_S, LATER_S = 0.005, 0.0015
+NAPS = """
+os.sched_setaffinity(0, {int(sys.argv[1])})
+while True:
+    time.sleep(float(sys.argv[2]))
+"""
 
 
 def test_starvation(run_agent, measured):
@@ -65,3 +77,23 @@ def test_who_is_alone_in_its_tier_keeps_its_cpu(attached_scheduler, measured):
     measured("... the longest wait below", max(waits))
     assert sum(shares) / CPUS >= LEAST_SHARE
     assert max(waits) <= LONGEST_WAIT_S
+
+
+def test_who_waits_for_one_cpu_alone(attached_scheduler, realtime, measured):
+    """Whoever runs there ends at the next tick; not less so when many of a lower rank begin to wait there as well."""
+    ours, below = cgroups.make("test-n"), cgroups.make("test-l")
+    attached_scheduler.commit(plan(("normal", "test-n"), ("low", "test-l")))
+    load.spinners(ours, 1, cpu=ONE_CPU)
+    napper = load.start_python(NAPS, ours, ONE_CPU, NAP_S)
+    outranked = [load.start_python(NAPS, below, ONE_CPU, NAP_S + LATER_S) for _ in range(NR_BELOW)]
+    for one in (napper, *outranked):
+        until(f"{one.pid} naps", lambda pid=one.pid: os.sched_getaffinity(pid) == {ONE_CPU})
+
+    with tracing("sched_switch") as trace:
+        time.sleep(SHARE_WINDOW_S)
+    wait_s = trace.away_s[napper.pid] - NAP_S
+    nr_naps = [len(trace.spells[one.pid]) for one in outranked]
+    measured("the longest wait for the one cpu that it may use, behind one of its own tier", wait_s)
+    measured(f"... how often each of {NR_BELOW} below it ran", f"{min(nr_naps)} to {max(nr_naps)}")
+    assert min(nr_naps) > 0
+    assert wait_s <= LONGEST_HURRIED_S
