@@ -11,9 +11,9 @@
 #define TEMPER_CLOCK_H
 
 /*
- * While only clocks that stand still are seen, the distance shrinks by 1 in so many: twice what the kernel's own NTP code
- * slews. Whoever slews faster (chrony does after a machine was paused, by 8 %) has timers early by that until a cpu with
- * a timer is busy.
+ * While only clocks that stand still are seen, the distance shrinks by 1 in so many: twice what the kernel's own NTP
+ * code slews. Whoever slews faster (chrony does after a machine was paused, by 8 %) has timers early by that until a
+ * cpu with a timer is busy.
  */
 #define SLEW_SHIFT 10
 
@@ -23,8 +23,8 @@ struct timer_clock {
 };
 
 /*
- * CLOCK_MONOTONIC last: whatever comes between (an interrupt, another task, another guest on this cpu) makes the distance
- * less. The other way round it would be more, and buckets be refilled that much early.
+ * CLOCK_MONOTONIC last: whatever comes between (an interrupt, another task, another guest on this cpu) makes the
+ * distance less. The other way round it would be more, and buckets be refilled that much early.
  */
 static __always_inline s64 clock_distance_ns(u64 *monotonic_ns, bool *moves)
 {

@@ -55,7 +55,7 @@ static __always_inline bool has_siblings(s32 cpu)
 	return next_sibling(cpu) != cpu;
 }
 
-/* Does a sibling of this cpu run an exclusive thread? Its core is that thread's layer's alone, but for the due share. */
+/* Does a sibling of this cpu run an exclusive thread? Then the core is its layer's alone, but for the due share. */
 static __always_inline bool beside_exclusive(s32 cpu)
 {
 	s32 other;
@@ -205,8 +205,8 @@ static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 
 /*
  * One cpu, for a wake-up that found none idle: one between two tasks is kicked, for it may be about to idle and not see
- * the task; one that runs a lower rank is taken (true), if the layer preempts, and one that runs an idle cgroup's in any
- * case. One that itself preempts is taken by our own two processes alone, which decide over the node's state.
+ * the task; one that runs a lower rank is taken (true), if the layer preempts, and one that runs an idle cgroup's in
+ * any case. One that itself preempts is taken by our own two processes alone, which decide over the node's state.
  */
 static __always_inline bool take_cpu(struct task_struct *p, struct temper_config *config, u32 layer, s32 cpu, u64 now)
 {
@@ -231,8 +231,8 @@ static __always_inline bool take_cpu(struct task_struct *p, struct temper_config
 }
 
 /*
- * A task of this rank waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next tick.
- * Of several waiters the highest rank counts.
+ * A task of this rank waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next
+ * tick. Of several waiters the highest rank counts.
  */
 static __always_inline void ask_to_hurry(struct cpu_ctx *cctx, u32 rank)
 {
@@ -241,11 +241,11 @@ static __always_inline void ask_to_hurry(struct cpu_ctx *cctx, u32 rank)
 }
 
 /*
- * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on. The task itself waits in its
- * layer's queue, where whichever cpu looks first finds it, so a kick that comes too late costs one needless switch and
- * never strands anybody.
- * Tolerated race: a cpu that stops, finds its queues empty and idles between this look and the insert is not seen:
- * the service timer finds the task.
+ * A wake-up found no idle cpu. Look at a few that its layer may use, from the one it was on. The task itself waits in
+ * its layer's queue, where whichever cpu looks first finds it, so a kick that comes too late costs one needless switch
+ * and never strands anybody.
+ * Tolerated race: a cpu that stops, finds its queues empty and idles between this look and the insert is not seen: the
+ * service timer finds the task.
  */
 static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer, s32 first, u64 now)
 {

@@ -10,7 +10,7 @@
 #ifndef TEMPER_QUEUES_BPF_H
 #define TEMPER_QUEUES_BPF_H
 
-/* Its place in virtual time, no further than the lag from the queue's clock: sleepers gain, and hogs owe, only so much. */
+/* Its place in virtual time, near the queue's clock: sleepers gain, and hogs owe, only so much. */
 static __always_inline u64 place_vtime(struct task_struct *p, struct task_ctx *tctx, u32 llc)
 {
 	u32 class = tctx->class;
@@ -74,8 +74,8 @@ static __always_inline u64 layer_slice(u32 slot, u32 layer)
 }
 
 /*
- * The layer's slice, shrunk to what the task's part of it makes in TURN_NS: with n tasks of the same weight queued, each
- * gets an n-th, and one with a tenth of their weight runs a tenth as long at a time, not ten times as rarely.
+ * The layer's slice, shrunk to what the task's part of it makes in TURN_NS: with n tasks of the same weight queued,
+ * each gets an n-th, and one with a tenth of their weight runs a tenth as long at a time, not ten times as rarely.
  */
 static __always_inline u64 queue_slice(u32 slot, struct task_ctx *tctx)
 {
@@ -97,8 +97,8 @@ static __always_inline void enqueue_layer(struct task_struct *p, struct task_ctx
 }
 
 /*
- * Where in a queue by arrival. Who is queued anew for a change of its affinity or policy comes last each time, but not for
- * longer than a queue takes to be turned over.
+ * Where in a queue by arrival. Who is queued anew for a change of its affinity or policy comes last each time, but not
+ * for longer than a queue takes to be turned over.
  */
 static __always_inline u64 arrival_flags(const struct task_ctx *tctx, u64 now)
 {

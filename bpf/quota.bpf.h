@@ -11,9 +11,9 @@
  * a move to another cgroup) the kernel finds them; nothing is in our custody.
  *
  * A task that is called (to die, to stop, to freeze, to be traced) is never parked, and let out if it is: it goes on as
- * far as it has to, whatever its buckets hold, and what that takes is owed like any other time. A wake-up is queued like
- * any other, and preempted and parked when a cpu has switched to it. So is a task that has been parked for PARK_MOST_NS:
- * the watchdog sees it run. Neither gets as far as its next instruction.
+ * far as it has to, whatever its buckets hold, and what that takes is owed like any other time. A wake-up is queued
+ * like any other, and preempted and parked when a cpu has switched to it. So is a task that has been parked for
+ * PARK_MOST_NS: the watchdog sees it run. Neither gets as far as its next instruction.
  *
  * Known limit: the border to user space is told to no operation, so a task may be parked inside the kernel, and what it
  * holds there it keeps until its bucket has time again. Not so in an RCU read section, for which all would wait.
@@ -85,8 +85,8 @@ static __always_inline void limit(struct temper_quota *q, u64 period_ns, u64 quo
 }
 
 /*
- * The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`: the bucket stays the cgroup's, who may
- * have it limited again ten thousand times a second, and its tasks know it.
+ * The cgroup's cpu.max is now this. A quota that nobody can set stands for `max`: the bucket stays the cgroup's, who
+ * may have it limited again ten thousand times a second, and its tasks know it.
  */
 static __always_inline void set_quota(u64 cgroup_id, u64 period_us, u64 quota_us, u64 burst_us)
 {
@@ -258,9 +258,9 @@ __noinline s32 unpark(u32 index, bool all, u64 now)
 		bucket_refill(q, now, OVERRUN_NS);
 	unpark_room = q->quota_ns ? bucket_tokens(q) : (s64)TURN_NS * LOOK_BATCH;
 	/*
-	 * Tolerated race: of two that are parked at once the younger may be noted, and so may whoever comes before one whose
-	 * insert this look has not seen yet. The next look finds them, if it is not for the called alone: so that is what
-	 * it is for half as long as they may stay.
+	 * Tolerated race: of two that are parked at once the younger may be noted, and so may whoever comes before one
+	 * whose insert this look has not seen yet. The next look finds them, if it is not for the called alone: so that
+	 * is what it is for half as long as they may stay.
 	 */
 	only_called = unpark_room <= 0 && oldest_ns[index % TEMPER_MAX_QUOTAS] &&
 		      elapsed_ns(now, oldest_ns[index % TEMPER_MAX_QUOTAS]) <= PARK_MOST_NS / 2;

@@ -24,9 +24,9 @@ static __always_inline s32 rescue_cpu(struct task_struct *p, u32 slot, u32 layer
 
 /*
  * Is it past what turns give? An unrestricted task of a layer that is being served has only its own layer to wait
- * for, and its place in virtual time comes, unless its share is so light that nobody may wait for it. In a crowd all wait
- * that long and look in, and hundreds of guests would only keep each other. One that can use a few cpus only may find
- * those always taken.
+ * for, and its place in virtual time comes, unless its share is so light that nobody may wait for it. In a crowd all
+ * wait that long and look in, and hundreds of guests would only keep each other. One that can use a few cpus only may
+ * find those always taken.
  */
 static __always_inline bool is_stranded(struct task_struct *p, struct task_ctx *tctx, u64 now)
 {
@@ -108,8 +108,9 @@ u64 looked_generation; /* of the last commit after which every queue was looked 
 enum look { LAYERS, GUESTS, PARKED };
 
 /*
- * One task of a queue, which is that of class, cpu or bucket `owner`: is it where it belongs? By `found` it is moved, for
- * the iterator knows no other; `p` is for everything but plain fields, for `found` may not be given away on every kernel.
+ * One task of a queue, which is that of class, cpu or bucket `owner`: is it where it belongs? By `found` it is moved,
+ * for the iterator knows no other; `p` is for everything but plain fields, for `found` may not be given away on every
+ * kernel.
  *
  * lost_cache: a commit took the layer's last cpu at this cache. The others serve their own queue first, for ever if it
  * is long.
@@ -160,7 +161,7 @@ static __always_inline void look_through(enum look look, u32 owner, u64 dsq_id, 
 	bpf_rcu_read_lock();
 	bpf_iter_scx_dsq_new(&it, dsq_id, flags);
 	while ((found = bpf_iter_scx_dsq_next(&it))) {
-		/* They lie roughly in the order in which they came. Who is called, or older all the same, the full look finds. */
+		/* They lie roughly as they came. Who is called, or older all the same, the full look finds. */
 		if (tasks_seen++ >= most || (look == PARKED && nr_stay && most < LOOK_ALL)) {
 			nr_stay++;
 			break;
@@ -223,7 +224,7 @@ __noinline int service_layers(u32 slot, u64 now, u32 most)
 	return 0;
 }
 
-/* A real-time task that never sleeps: since 7.0 the kernel keeps a twentieth of its cpu for us, so nobody's wait shows it. */
+/* A real-time task that never sleeps. No wait shows it: since 7.0 the kernel keeps a twentieth of its cpu for us. */
 static __always_inline void judge_hog(struct cpu_ctx *cctx, u32 cpu, u64 now)
 {
 	struct bpf_cpumask *free = only_mask(&unhogged);

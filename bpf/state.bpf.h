@@ -17,8 +17,8 @@ enum {
 	NSEC_PER_MSEC = 1000 * 1000,
 
 	/*
-	 * The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile; five of them for
-	 * one that may use some cpus only.
+	 * The service timer's period: bounds how long a task may wait beside a cpu that went idle meanwhile; five of
+	 * them for one that may use some cpus only.
 	 */
 	SERVICE_PERIOD_NS = 20 * NSEC_PER_MSEC,
 	SERVICE_FULL_EVERY = 5, /* periods from one look through every queue to the next */
@@ -32,8 +32,8 @@ enum {
 	RESCUE_AGE_NS = 1500 * NSEC_PER_MSEC,
 	SHARE_AGE_NS = 2000 * NSEC_PER_MSEC, /* ... who only waits for its own layer: so light a share ends here */
 	/*
-	 * In a queue of over CROWD tasks who waited so long, or at random half as long, gets no slice: it looks in. A tick for
-	 * each would take longer than the watchdog waits.
+	 * In a queue of over CROWD tasks who waited so long, or at random half as long, gets no slice: it looks in. A
+	 * tick for each would take longer than the watchdog waits.
 	 */
 	CROWD_AGE_NS = 2100 * NSEC_PER_MSEC,
 	CROWD = 500,
@@ -71,7 +71,7 @@ enum {
 	CEILING_PERIOD_NS = 20 * NSEC_PER_MSEC,
 	/* While something is parked, or was within PARK_QUIET_NS, refills are looked for this often. */
 	QUOTA_PERIOD_NS = 2 * NSEC_PER_MSEC,
-	/* ... and at the very moment, unless so many are waited for: who begins late has two quotas in one period's time. */
+	/* ... and at the very moment, unless they are so many: who begins late has two quotas in one period. */
 	EXACT_REFILLS = 16,
 	EXACT_AFTER_NS = NSEC_PER_MSEC / 50, /* clocks of a timer and of a cpu are not the same to the microsecond */
 	EXACT_LEAST_NS = NSEC_PER_MSEC / 4,  /* short periods out of step with each other make no storm of timers */
@@ -95,8 +95,8 @@ enum {
 
 /*
  * Dispatch queues. Two per layer and last-level cache, by virtual time: the second (of class layer + TEMPER_MAX_LAYERS)
- * is that of idle cgroups, served when nothing else is there, and in its turn. Per cpu, first in first out: one for guests
- * (tasks that can run nowhere where their layer may, and tasks that waited past the bound), and one for its own
+ * is that of idle cgroups, served when nothing else is there, and in its turn. Per cpu, first in first out: one for
+ * guests (tasks that can run nowhere where their layer may, and tasks that waited past the bound), and one for its own
  * kernel threads that used up a slice. Made once, never destroyed.
  */
 #define DSQ_LAYER(class, llc) (0x10000ULL + (class) * TEMPER_MAX_LLCS + (llc))
@@ -181,7 +181,7 @@ struct task_ctx {
 	u8 guest;      /* queued, or running, as a guest */
 	u8 tight;      /* a bucket of its chain was near its end, when it was last asked */
 	u8 used_slice; /* at its last tick, and it has not slept since */
-	u8 class; /* which of its layer's queues is its own: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
+	u8 class;      /* whose queue it waits in: `layer`, or past TEMPER_MAX_LAYERS for an idle cgroup's task */
 };
 
 struct {
@@ -213,7 +213,7 @@ u32 word_nr_refills;
 
 #define LOOKING 1 /* in place of next_ns, while the service timer is at it */
 
-/* By word of throttled_bits: the first refill for which all of its buckets wait, and how many they are; 0: not all do. */
+/* By word of throttled_bits: the first refill for which all its buckets wait, and how many they are; 0: not all do. */
 struct word_refills {
 	u64 next_ns;
 	u32 nr;
@@ -316,8 +316,8 @@ struct {
 } unhogged SEC(".maps");
 
 /*
- * Room for one intersection, per cpu. Ops do not nest on a cpu, but one may interrupt the service timer's look: then that
- * one wakes a cpu for nothing, or takes a task for a guest that is none, until its next run.
+ * Room for one intersection, per cpu. Ops do not nest on a cpu, but one may interrupt the service timer's look: then
+ * that one wakes a cpu for nothing, or takes a task for a guest that is none, until its next run.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -474,9 +474,10 @@ static __always_inline bool is_killed(const struct task_struct *p)
 }
 
 /*
- * Has somebody asked it to stop, to freeze or to die? Signals that it may handle don't count: sent again and again, they
- * would lift the limit. (One whose default is to end it brings SIGKILL along.) Nor does a stop of the whole process, but
- * for its main thread, whom the kernel tells first: who keeps that one from hearing would lift the others' limit.
+ * Has somebody asked it to stop, to freeze or to die? Signals that it may handle don't count: sent again and again,
+ * they would lift the limit. (One whose default is to end it brings SIGKILL along.) Nor does a stop of the whole
+ * process, but for its main thread, whom the kernel tells first: who keeps that one from hearing would lift the others'
+ * limit.
  */
 static __always_inline bool is_called(const struct task_struct *p)
 {

@@ -134,8 +134,8 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 /* ---- what a cpu does next ---- */
 
 /*
- * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n; of several the one that is
- * the latest.
+ * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n; of several the one that
+ * is the latest.
  * Tolerated race: two cpus may give one layer a turn at the same time; it is served twice.
  */
 __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
@@ -184,8 +184,8 @@ __noinline bool serve_turn(u32 slot, s32 cpu, u64 now)
 
 /*
  * Until when have those had their share of a cpu that may take a part of it only, one of whom ran for so long? Not the
- * same each time, by two runs' length: a cpu looks at its ticks only, and were it the same, and they a multiple of those
- * that go by in it, the same ones would have it for ever.
+ * same each time, by two runs' length: a cpu looks at its ticks only, and were it the same, and they a multiple of
+ * those that go by in it, the same ones would have it for ever.
  */
 static __always_inline u64 full_until_ns(u64 full_ns, u64 now, u64 ran_ns, u32 factor)
 {
@@ -197,8 +197,8 @@ static __always_inline u64 full_until_ns(u64 full_ns, u64 now, u64 ran_ns, u32 f
 }
 
 /*
- * A guest ran: when is the next one due, and when may one that others wait behind run for more than a moment? Many go by
- * a timetable: this cpu looks only when something ends, and who is late by then comes one after the other. (It is
+ * A guest ran: when is the next one due, and when may one that others wait behind run for more than a moment? Many go
+ * by a timetable: this cpu looks only when something ends, and who is late by then comes one after the other. (It is
  * charged when it is about to go on and again when it stops: the second time, for next to nothing, changes little.)
  */
 static __always_inline void charge_guest(struct cpu_ctx *cctx, s32 cpu, u64 ran_ns)
@@ -344,8 +344,8 @@ __noinline bool somebody_queued(s32 cpu)
 }
 
 /*
- * A guest that is due was taken, though guests have had their quarter: does it have to leave again at once, because others
- * want this cpu? It is switched to all the same, for each has to run within the watchdog's time.
+ * A guest that is due was taken, though guests have had their quarter: does it have to leave again at once, because
+ * others want this cpu? It is switched to all the same, for each has to run within the watchdog's time.
  */
 static __always_inline bool has_to_leave(const struct cpu_ctx *cctx, s32 cpu, bool prev_waits, u64 now)
 {
@@ -429,8 +429,8 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		    (is_idle(tctx) || (!is_percpu_kthread(prev) && !may_use(config_of(slot), cpu, tctx->layer))))
 			yields = true;
 		/*
-		 * It goes on before those that it outranks. It would be queued only when they were asked, and who is alone
-		 * in its layer, or has a large share of it, would wait for a cpu at the end of each slice.
+		 * It goes on before those that it outranks. It would be queued only when they were asked, and who is
+		 * alone in its layer, or has a large share of it, would wait for a cpu at the end of each slice.
 		 */
 		if (tctx && slice_ns && !yields && !is_percpu_kthread(prev))
 			until = layer_of(config_of(slot), tctx->layer)->rank +
@@ -527,7 +527,7 @@ void BPF_STRUCT_OPS(temper_running, struct task_struct *p)
 		if (layer->kind == TEMPER_GROUPED && !tctx->guest && owner_of(config, cpu) != tctx->layer)
 			s->nr_spills++;
 	}
-	/* A change of nice, policy or affinity took it for one that sleeps, and out of a park a guest comes uncounted. */
+	/* A change of nice, policy or affinity took it for one that sleeps; a guest out of a park is uncounted. */
 	compete(p->scx.weight, tctx);
 	tctx->queued_ns = 0;
 	tctx->run_base_ns = p->se.sum_exec_runtime;

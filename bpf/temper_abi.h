@@ -93,7 +93,7 @@ struct temper_layer_stats {
 	uint64_t nr_preempted;	/* cpus lost to a higher rank */
 	uint64_t nr_guest_runs; /* ran on a cpu that its layer may not use, for want of another */
 	uint64_t nr_rescued;	/* waited past the bound and were moved ahead */
-	/* Waits, runnable to running: [0] below 1 us, [i] from 2^(i-1) us to below 2^i us, the last one all the rest. */
+	/* Waits, runnable to running: [0] below 1 us, [i] from 2^(i-1) to below 2^i us, the last one the rest. */
 	uint64_t wait_hist[TEMPER_WAIT_BUCKETS];
 	uint64_t max_wait_ns;
 };
