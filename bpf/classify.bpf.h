@@ -23,7 +23,8 @@ static __always_inline u64 ancestor_id(const struct cgroup *cgroup, s32 level)
 static __always_inline u32 resolve(u32 slot, struct task_ctx *tctx, u32 *share)
 {
 	struct temper_config *config = config_of(slot);
-	const struct cgroup *cgroup = (const void *)tctx->cgroup_at;
+	const struct css_set *css_set = (const void *)tctx->css_set_at;
+	const struct cgroup *cgroup = BPF_CORE_READ(css_set, dfl_cgrp);
 	void *cgroups = bpf_map_lookup_elem(&cgroup_slots, &slot);
 	u32 layer = TEMPER_MAX_LAYERS, nr_above = MAX_CHAIN, periods, i;
 
@@ -69,14 +70,14 @@ static __always_inline bool is_our_own(const struct task_struct *p)
 }
 
 /*
- * By what it is now: its layer, its class, its share. Is its layer another one?
+ * By what it is now: its layer, its class, its share. Is its class another one?
  *
  * Not static, so the verifier looks at it once and not on each way to it, which took longer than all the rest. Such a
- * function is given no pointer to a kernel's structure: tctx->cgroup_at is its address, and only probed.
+ * function is given no pointer to a kernel's structure: tctx->css_set_at is an address, and only probed.
  */
 __noinline bool reclassify(u32 slot, struct task_ctx *tctx, u32 weight, bool is_system)
 {
-	u32 layer, share = 0;
+	u32 layer, class, share = 0;
 	bool moves, idle;
 
 	if (!tctx)
@@ -89,30 +90,31 @@ __noinline bool reclassify(u32 slot, struct task_ctx *tctx, u32 weight, bool is_
 	}
 	if (idle && !any_idle_class)
 		any_idle_class = true;
-	moves = layer != tctx->layer || !tctx->generation;
+	class = layer + (idle ? TEMPER_MAX_LAYERS : 0);
+	moves = class != tctx->class || !tctx->generation;
 	tctx->layer = layer;
-	tctx->class = layer + (idle ? TEMPER_MAX_LAYERS : 0);
+	tctx->class = class;
 	join_share(weight, tctx, share);
 	return moves;
 }
 
-/* Has nothing changed since it was resolved: the plan, its cgroup, quotas, idle cgroups? */
+/* Has nothing changed since it was resolved: the plan, its cgroup and that one's controllers, quotas, idle cgroups? */
 static __always_inline bool is_classified(const struct task_struct *p, const struct task_ctx *tctx, u32 slot)
 {
-	return tctx->generation == config_of(slot)->generation && tctx->cgroup_id == p->cgroups->dfl_cgrp->kn->id &&
-	       tctx->cgroup_generation == cgroup_generation;
+	return tctx->generation == config_of(slot)->generation && tctx->css_set_at == (u64)p->cgroups &&
+	       tctx->cgroup_id == p->cgroups->dfl_cgrp->kn->id && tctx->cgroup_generation == cgroup_generation;
 }
 
 static __always_inline void classify(struct task_struct *p, struct task_ctx *tctx, u32 slot)
 {
-	struct cgroup *cgroup = p->cgroups->dfl_cgrp;
-	u64 cgroup_id = cgroup->kn->id, generation = config_of(slot)->generation;
+	struct css_set *css_set = p->cgroups;
+	u64 cgroup_id = css_set->dfl_cgrp->kn->id, generation = config_of(slot)->generation;
 
 	if (is_classified(p, tctx, slot))
 		return;
 	tctx->cgroup_generation = cgroup_generation;
-	tctx->cgroup_at = (u64)cgroup;
-	/* Another layer's clock may be far from this one's. A task that stays keeps what it owes. */
+	tctx->css_set_at = (u64)css_set;
+	/* Another queue's clock may be far from this one's. A task that stays keeps what it owes. */
 	if (reclassify(slot, tctx, p->scx.weight, (p->flags & PF_KTHREAD) || is_our_own(p)))
 		task_set_vtime(p, queue_ctx(tctx->class, tctx->llc)->vtime);
 	tctx->generation = generation;

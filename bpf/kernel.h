@@ -83,7 +83,10 @@ struct kernfs_node {
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	unsigned int flags;
 };
+
+#define CSS_ONLINE (1 << 1) /* of a nameless enum, so it can't be asked for */
 
 enum cgroup_subsys_id {
 	cpu_cgrp_id,

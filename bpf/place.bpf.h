@@ -203,6 +203,13 @@ static __always_inline bool claim(struct cpu_ctx *cctx, u64 now)
 	       __sync_val_compare_and_swap(&cctx->preempted_ns, before, now) == before;
 }
 
+/* Whoever runs on this cpu, of this rank or a lower one, ends at the next tick. Of several ranks the highest counts. */
+static __always_inline void ask_to_hurry(struct cpu_ctx *cctx, u32 rank)
+{
+	if (!cctx->hurry || rank + 1 < cctx->hurry)
+		cctx->hurry = rank + 1;
+}
+
 /*
  * One cpu, for a wake-up that found none idle: one between two tasks is kicked, for it may be about to idle and not see
  * the task; one that runs a lower rank is taken (true), if the layer preempts, and one that runs an idle cgroup's in
@@ -222,22 +229,14 @@ static __always_inline bool take_cpu(struct task_struct *p, struct temper_config
 	if (cctx->rank != RANK_IDLE &&
 	    (!mine->preempts || (!cctx->guest && (cctx->rank <= mine->rank || (cctx->preempts && !is_our_own(p))))))
 		return false;
-	if (!claim(cctx, now))
+	if (!claim(cctx, now)) {
+		ask_to_hurry(cctx, mine->rank + 1); /* who took it just now may be gone before the slice ends */
 		return false;
+	}
 	count(layer, nr_preempts);
 	count(cctx->layer, nr_preempted);
 	scx_bpf_kick_cpu(cpu, KICK_PREEMPT);
 	return true;
-}
-
-/*
- * A task of this rank waits for this cpu alone: whoever runs there, of its own rank or a lower one, ends at the next
- * tick. Of several waiters the highest rank counts.
- */
-static __always_inline void ask_to_hurry(struct cpu_ctx *cctx, u32 rank)
-{
-	if (!cctx->hurry || rank + 1 < cctx->hurry)
-		cctx->hurry = rank + 1;
 }
 
 /*
@@ -255,7 +254,7 @@ static __always_inline void seek_cpu(struct task_struct *p, u32 slot, u32 layer,
 
 	if (task_cannot_move(p)) {
 		if (!take_cpu(p, config, layer, first, now))
-			ask_to_hurry(cpu_ctx(first), layer_of(config, layer)->rank);
+			ask_to_hurry(cpu_ctx(first), layer_of(config, layer)->rank); /* it waits for this one alone */
 		return;
 	}
 	if (!may_use(config, first, layer)) {

@@ -93,6 +93,9 @@ static __always_inline void rehome(struct bpf_iter_scx_dsq *it, struct task_stru
 	if (!dsq_move_vtime(it, found, DSQ_LAYER(class, llc), place_vtime(p, tctx, llc)))
 		return;
 	compete(p->scx.weight, tctx);
+	/* It does not wake up, so it takes no cpu; but where it was, it need not wait for a lower rank's slice. */
+	if (layer_of(config_of(slot), layer)->preempts && may_use(config_of(slot), cpu, layer))
+		ask_to_hurry(cpu_ctx(cpu), layer_of(config_of(slot), layer)->rank + 1);
 	wake_idle_for(p, slot, layer);
 }
 

@@ -139,7 +139,7 @@ struct cpu_ctx {
 	u8 hogged;	     /* a higher class has it for good, as far as anybody can tell */
 	u8 guest_deferred;   /* its guests wait for a pause to end, and nobody else will wake it for them */
 	u8 first_waiting;    /* the rank at which the look for a task to run begins */
-	u8 hurry;	     /* the rank, plus one, of a task that waits and can run nowhere else */
+	u8 hurry;	     /* the rank, plus one, from which on whoever runs here ends at the next tick */
 } __attribute__((aligned(64)));
 
 struct cpu_ctx cpu_ctxs[TEMPER_MAX_CPUS];
@@ -171,7 +171,7 @@ struct task_ctx {
 	u64 cgroup_generation; /* by which `chain`, `share` and `idle` were resolved */
 	u16 chain[MAX_CHAIN];
 	u32 share;
-	u64 cgroup_at;	/* for reclassify() */
+	u64 css_set_at; /* another one when its cgroup is, or that one's controllers are */
 	s32 advance_ns; /* of its buckets' time, for what it runs now (quota.bpf.h) */
 	u32 price;	/* of a nanosecond, when it last ran */
 	u32 competing;	/* the weight with which it is counted in its share; 0 while it isn't */

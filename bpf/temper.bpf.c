@@ -22,7 +22,7 @@
  *
  * Example, 4 cpus, Critical confined to 1-3, cpu 0 open, eight Background spinners: the spinners share cpu 0.
  * A Critical thread wakes: cpu 2 is idle, it runs there. A Normal thread wakes: cpu 0 is busy and Normal does
- * not preempt, so it waits for at most the 5 ms slice (and the 4 ms tick that ends it), then goes first. A
+ * not preempt, so it waits for at most a slice of Background's, which ends at the next tick (4 ms), then goes first. A
  * Background thread pinned to cpu 2 is a guest there: 1 ms at a time when Critical is busy, freely when not.
  * A Background queue of 20 behind a busy Normal gets a turn every 50 ms, 1 ms each.
  *
@@ -125,7 +125,7 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 		cpu = pick_idle_any(p, slot, tctx->layer, task_cpu);
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, KICK_IDLE);
-	else if (enq_flags & ENQ_WAKEUP)
+	else if ((enq_flags & ENQ_WAKEUP) || !tctx->slice_ns) /* who has never run has just been made */
 		seek_cpu(p, slot, tctx->layer, task_cpu, now);
 	else if (enq_flags & ENQ_LAST)
 		scx_bpf_kick_cpu(task_cpu, KICK_IDLE);
@@ -134,7 +134,7 @@ void BPF_STRUCT_OPS(temper_enqueue, struct task_struct *p, u64 enq_flags)
 /* ---- what a cpu does next ---- */
 
 /*
- * A layer that higher ranks kept waiting: with n tasks queued it gets a turn every TURN_NS / n; of several the one that
+ * A queue that higher ranks kept waiting: with n tasks in it it has a turn every TURN_NS / n; of several the one that
  * is the latest.
  * Tolerated race: two cpus may give one layer a turn at the same time; it is served twice.
  */
@@ -359,6 +359,15 @@ static __always_inline bool is_behind(const struct task_struct *p, const struct 
 	return (s64)(queue_ctx(tctx->class, tctx->llc)->vtime - p->scx.dsq_vtime) > 0;
 }
 
+/* What it is owed has an end: the most that a slice moves a task's virtual time by (queue_slice). */
+static __always_inline void limit_lag(struct task_struct *p, const struct task_ctx *tctx)
+{
+	u64 least = queue_ctx(tctx->class, tctx->llc)->vtime - (u64)TURN_NS * nr_llcs;
+
+	if ((s64)(least - p->scx.dsq_vtime) > 0)
+		task_set_vtime(p, least);
+}
+
 /* A queue's clock: the place of who ran last. It goes on with who runs alone, so that nothing is owed to newcomers. */
 static __always_inline void advance_clock(const struct task_struct *p, const struct task_ctx *tctx)
 {
@@ -400,6 +409,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 	bool hurry = cctx->hurry, in_crowd = cctx->looks_in && !cctx->guest;
 	bool yields = cctx->guest || in_crowd; /* prev goes on only when nobody else is there */
 	bool prev_waits = prev && (prev->scx.flags & TASK_QUEUED);
+	bool kthread_waits = prev_waits && is_percpu_kthread(prev); /* its like come after the ranks, too */
 	struct task_ctx *tctx = prev_waits ? task_ctx(prev) : NULL;
 	u64 now = clock_ns(), slice_ns = 0;
 
@@ -412,7 +422,7 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		cctx->next_leaves = has_to_leave(cctx, cpu, prev_waits, now);
 		return;
 	}
-	if (serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
+	if (!kthread_waits && serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
 	/* In a turn, one looks in after the other, but for somebody who wants this cpu. */
 	if (in_crowd && tctx && !hurry && elapsed_ns(now, cctx->turn_ns) < SHORT_SLICE_NS &&
@@ -425,18 +435,21 @@ void BPF_STRUCT_OPS(temper_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (prev_waits) {
 		slice_ns = slice_to_go_on(prev, tctx, slot, cpu, now);
-		if (tctx &&
-		    (is_idle(tctx) || (!is_percpu_kthread(prev) && !may_use(config_of(slot), cpu, tctx->layer))))
+		if (tctx && (is_idle(tctx) || (!kthread_waits && !may_use(config_of(slot), cpu, tctx->layer))))
 			yields = true;
 		/*
 		 * It goes on before those that it outranks. It would be queued only when they were asked, and who is
 		 * alone in its layer, or has a large share of it, would wait for a cpu at the end of each slice.
 		 */
-		if (tctx && slice_ns && !yields && !is_percpu_kthread(prev))
+		if (tctx && slice_ns && !yields && !kthread_waits) {
+			limit_lag(prev, tctx);
 			until = layer_of(config_of(slot), tctx->layer)->rank +
 				(hurry || !tctx->share || !is_behind(prev, tctx));
+		}
 	}
 	if (serve_ranks(slot, cpu, 0, until, now))
+		return;
+	if (kthread_waits && serve_own(DSQ_KTHREAD(cpu), &cctx->kthread_hint_ns, now))
 		return;
 	/* The task that ran until now is work of this cpu's own too: its guests are not due yet. */
 	if (slice_ns && !yields) {
@@ -568,7 +581,7 @@ void BPF_STRUCT_OPS(temper_stopping, struct task_struct *p, bool runnable)
 	cctx->looks_in = cctx->guest = cctx->exclusive = false;
 }
 
-/* Somebody waits who can run nowhere else: whoever is not above him ends, having had a short slice. */
+/* Somebody waits for this cpu: whoever is not above him ends, having had a short slice. */
 void BPF_STRUCT_OPS(temper_tick, struct task_struct *p)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
@@ -646,8 +659,10 @@ void BPF_STRUCT_OPS(temper_disable, struct task_struct *p)
 {
 	struct task_ctx *tctx = task_ctx(p);
 
-	if (tctx)
-		stop_competing(tctx);
+	if (!tctx)
+		return;
+	stop_competing(tctx);
+	tctx->queued_ns = 0; /* another class's wait is not one of ours */
 }
 
 /* ---- cgroups ---- */
@@ -666,6 +681,9 @@ void BPF_STRUCT_OPS_SLEEPABLE(temper_cgroup_exit, struct cgroup *cgrp)
 {
 	remove_quota(cgrp->kn->id);
 	remove_share(cgrp->kn->id);
+	/* The controller goes, not the cgroup: its tasks have a part of the share above from now on. */
+	if (cgrp->self.flags & CSS_ONLINE)
+		__sync_fetch_and_add(&cgroup_generation, 1);
 }
 
 void BPF_STRUCT_OPS(temper_cgroup_set_weight, struct cgroup *cgrp, u32 weight)

@@ -103,3 +103,17 @@ def test_an_idle_cgroup_runs_when_nothing_else_would(layer, measured):
     for one in spinners[1:]:
         one.kill()
     assert cpus_of([idle])[0] == pytest.approx(CPUS - 1, rel=CLOSE)
+
+
+def test_the_controller_comes_to_those_who_run_already(layer, measured):
+    """Cgroups with tasks become siblings by weight, and stop being it, without a commit."""
+    paths = [cgroups.make(f"test-w/{name}") for name in ("a", "b")]
+    for path in paths:
+        load.spinners(path, 4)
+    assert cpus_of(paths) == pytest.approx([2, 2], rel=0.1)
+    paths = [layer(path.name, weight) for path, weight in zip(paths, (100, 300), strict=True)]
+    cpus = cpus_of(paths)
+    measured("enabled beneath their parent, weights 1 and 3: cpus", ", ".join(f"{one:.2f}" for one in cpus))
+    assert cpus == pytest.approx([1, 3], rel=CLOSE)
+    (paths[0].parent / "cgroup.subtree_control").write_text("-cpu")
+    assert cpus_of(paths) == pytest.approx([2, 2], rel=0.1)
