@@ -2,7 +2,8 @@
 
 A point is QUOTApct-PERIODms-bBURST-tTHREADS: the quota in percent of a cpu, the burst in quotas (0 or 1). The spinners
 are started without a limit and frozen; it is set, and three periods later, when a burst is saved up, they are thawed.
-After three and a half more, and as many as the burst lasts, the window opens: whole periods of the steady state.
+After three and a half more, and as many as the burst lasts and what was overrun then is owed, the window opens: whole
+periods of the steady state.
 
 consumed_of_asked: of cpu.stat's usage, against the quota or what the threads and cpus can use, whichever is less.
 worst_window_beyond: the most consumed in any window of one period, wherever it begins, less quota and burst.
@@ -95,9 +96,13 @@ class Limit:
         return self.burst * self.quota_us
 
     def settle_periods(self, cpus: int) -> float:
-        """Until nothing saved up is left: each period takes of it what the spinners can use beyond the quota."""
-        more_us = min(self.threads, cpus) * self.period_us - self.quota_us
-        return SETTLE_PERIODS + (math.ceil(self.burst_us / more_us) if more_us > 0 else 0)
+        """Until nothing saved up is left: each period takes of it what the spinners can use beyond the quota. And until
+        what they overran then, a tick of each cpu at most, is paid out of the quotas that come."""
+        running = min(self.threads, cpus)
+        more_us = running * self.period_us - self.quota_us
+        if more_us <= 0:
+            return SETTLE_PERIODS
+        return SETTLE_PERIODS + math.ceil(self.burst_us / more_us) + running * TICK_NS // 1000 // self.quota_us
 
     def wanted_cpus(self, cpus: int) -> float:
         """What is to be consumed on so many cpus."""

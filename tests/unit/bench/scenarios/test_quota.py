@@ -84,6 +84,7 @@ def test_nobody_can_use_more_than_threads_and_cpus(point, wanted):
     [
         ("25pct-100ms-b0-t8", 3.5),
         ("25pct-100ms-b1-t8", 4.5),
+        ("5pct-100ms-b1-t8", 4.5 + 3),  # 16 ms of four ticks, 5 in each period
         ("350pct-1000ms-b1-t64", 3.5 + 7),  # four cpus take half a cpu's second of it in each period
         ("150pct-1000ms-b1-t1", 3.5),  # never used
     ],
