@@ -57,9 +57,10 @@ class Chaos:
         self.agent_killed()
 
     def engine_killed(self):
-        pid = self.node.status()["engine_pid"]
+        pid, at = self.node.status()["engine_pid"], time.monotonic()
         if pid:
             self.node.guest.ask("signal", pid=pid, number=int(signal.SIGKILL))
+            self.node.guest.await_state("disabled", since=at, timeout_s=SETTLED_S)
 
     def switch_moved(self):
         self.safe_mode = not self.safe_mode

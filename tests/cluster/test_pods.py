@@ -8,8 +8,6 @@ import time
 import pytest
 from tests.cluster.harness.agent import ACCOUNT, NODE, STATUS, pod_path
 
-IN_FORCE_S = 2.0  # from a pod's first watch event to its layer, on this slow machine
-
 
 @pytest.fixture(scope="module")
 def enforcing(node):

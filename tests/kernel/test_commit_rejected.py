@@ -7,7 +7,6 @@ from copy import replace
 
 import pytest
 from tests.kernel.harness import cgroups, kernel, load
-from tests.kernel.harness.waiting import until
 
 from temper.engine.generations import write_config
 from temper.errors import CommitRejected
@@ -60,9 +59,8 @@ def test_bad_plans_are_refused_whole(attached_scheduler):
     plan = good_plan()
     spinner = load.Spinner(cgroups.ROOT / "test-c").until_in()
     assert attached_scheduler.commit(plan).generation == 2
-    # On a cpu of Critical's it may be by luck; once it has run as Critical's, it is where it has to be.
-    until("it has run as Critical's", lambda: attached_scheduler.stats()["critical"].run_ns)
-    until("it is confined", lambda: spinner.cpu() in (2, 3))
+    load.until_each_ran([spinner])
+    assert spinner.cpu() in (2, 3)
     for name, (spoil, culprit) in BAD.items():
         with pytest.raises(CommitRejected) as rejected:
             attached_scheduler.commit(spoil(plan))
@@ -160,5 +158,4 @@ def test_two_hundred_random_plans(attached_scheduler, measured):
     measured("a commit's kernel side, median of 200", sorted(took)[100] / 1e9)
     measured("a commit's kernel side, longest of 200", max(took) / 1e9)
     assert watch.states == ["enabled"]
-    before = {one: one.ran_s() for one in crowd}
-    until("every spinner still runs", lambda: all(one.ran_s() > ran for one, ran in before.items()))
+    load.until_each_ran(crowd)

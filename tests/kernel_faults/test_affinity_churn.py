@@ -28,7 +28,7 @@ def test_affinity_churn(run_agent, realtime, measured):
     agent.until_attached()
     pids = [load.start_python(RESTLESS, path).pid for path in paths]
     spinners = [one for path in paths for one in load.spinners(path, 2)]
-    load.start(STRESS, paths[-1])
+    stressor = load.start(STRESS, paths[-1])
     pids += [one.pid for one in spinners]
 
     before = {one: one.ran_s() for one in spinners}
@@ -39,5 +39,6 @@ def test_affinity_churn(run_agent, realtime, measured):
         time.sleep(0.0002)
     measured(f"changes of affinity in {CHURN_S:g} s", changes)
     agent.assert_never_left()
+    assert stressor.poll() is None
     assert changes > 100 * CHURN_S
     assert all(one.ran_s() > ran for one, ran in before.items())

@@ -16,7 +16,7 @@ SHARE, MOST_SHARE = 1 / 8, 1 / 4
 # The switches to and from those that only look in, and a slice that ends at a tick.
 BESIDE = 0.05
 LONGEST_WAIT_S = 2.0
-A_TICK_S = 0.001  # a run that was not ended at once
+A_RUN_S = 0.001  # a run that was not ended at once
 
 
 def test_pinned_task(run_agent, measured):
@@ -63,7 +63,7 @@ def test_a_crowd_pinned_to_a_fenced_cpu(fenced, measured, count, window_s, run_o
         with tracing("sched_switch") as trace:
             time.sleep(window_s)
         share = 1 - (owner.ran_s() - before_s) / (time.monotonic() - started_s)
-        went_on = load.nr_gone_on(had_ns, A_TICK_S) / count
+        went_on = load.nr_gone_on(had_ns, A_RUN_S) / count
     assert owner.cpu() == CPU
     waits = trace.waits_s(guests)
     measured(f"what {count} guests take of a busy fenced cpu", share)

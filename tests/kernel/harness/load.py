@@ -104,6 +104,12 @@ def go(pids):
         os.kill(pid, signal.SIGCONT)
 
 
+def until_each_ran(spinners, least_s=0.1):
+    """Wait until each has run for so long from now on: what it was before, a commit's moment ago, is over by then."""
+    had_s = {one: one.ran_s() for one in spinners}
+    until(f"each of {len(had_s)} ran", lambda: all(one.ran_s() - had > least_s for one, had in had_s.items()))
+
+
 def nr_gone_on(before_ns, least_s):
     """How many have run for more than that since `before_ns` (as of bench.guest.tasks.ran_ns)."""
     now_ns = tasks.ran_ns(list(before_ns))

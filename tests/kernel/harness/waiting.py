@@ -26,7 +26,7 @@ def until(what, test, within_s=PATIENCE_S):
 
 
 def until_stopped(pid):
-    """Wait until every thread of a process has heard SIGSTOP."""
+    """Wait until a process has heard SIGSTOP; its other threads stop with its main one, or at their next look."""
     until(f"{pid} stopped", lambda: tasks.stat(Path(f"/proc/{pid}"))[0] == "T")
 
 

@@ -45,7 +45,7 @@ def test_a_build_that_fails_leaves_nothing() -> None:
 
 
 def test_two_that_build_at_once_may_both_remove_what_is_old() -> None:
-    count, together = 4, Barrier(4)
+    count, together = 4, Barrier(4, timeout=10)
     for number in range(200):
         old = cache.folder() / f"kind/old-{number}"
         old.mkdir(parents=True)
