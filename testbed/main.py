@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from testbed import host, image, initramfs, kernels, machine, network, product
 from testbed.progress import TestbedError, be_quiet, say
-from testbed.session import Session, Stopped, stop_on_signals
+from testbed.session import EmulatorsFault, Session, Stopped, stop_on_signals
 
 FAILED = 125
 HERE = Path(__file__).resolve().parent
@@ -112,15 +113,28 @@ def run(options: argparse.Namespace) -> int:
         wanted += (network.MODULE,)
     modules = initramfs.with_dependencies(kernel.modules, wanted)
     initrd = initramfs.build((HERE / "guest/init").read_bytes(), root.busybox, modules, _job(options))
-    session = Session(shape, options.timeout, lambda ports: tell_forwards(ports, options.forwards))
     shared = options.share.resolve() if options.share else None
     if shared:
         shared.mkdir(parents=True, exist_ok=True)
+
+    def play() -> int:
+        session = Session(shape, options.timeout, lambda ports: tell_forwards(ports, options.forwards))
+        try:
+            return session.run(image=kernel.image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
+        finally:
+            if options.console:
+                options.console.write_bytes(os.pread(session.console, 1 << 26, 0))
+
+    return play() if kvm or options.network else once_more(play)
+
+
+def once_more(play: Callable[[], int]) -> int:
+    """Its exit status. If the emulator ended it, all of it is played again, once."""
     try:
-        return session.run(image=kernel.image, kvm=kvm, disks=disks, initrd=initrd, shared=shared)
-    finally:
-        if options.console:
-            options.console.write_bytes(os.pread(session.console, 1 << 26, 0))
+        return play()
+    except EmulatorsFault as fault:
+        say(f"{fault}\nThat was the emulator (docs/testbed.md); the command begins anew")
+        return play()
 
 
 def _shape(options: argparse.Namespace) -> machine.Shape:
