@@ -48,7 +48,7 @@ def met_stale_breakpoint(console: str) -> bool:
 
     It has one in its own code only while it patches that (static keys, thousands of times in a run that attaches), and
     then it knows. An emulated cpu that translates the very instruction while another one patches it may keep the
-    breakpoint for good (cpus in parallel; seen once in some hundred runs).
+    breakpoint for good (cpus in parallel; seen twice, both times after some fifty attaches).
     """
     return "asm_exc_int3" in console
 
