@@ -9,6 +9,7 @@ import pytest
 from tests.kernel.harness import cgroups, load, workloads
 from tests.kernel.harness.limits import TICK_S
 from tests.kernel.harness.trace import tracing
+from tests.kernel.harness.waiting import until
 
 from temper.plan.tiers import RULES, Tier
 
@@ -45,6 +46,8 @@ def test_rt_hog(run_agent, measured, tier, count):
     victims = load.spinners(cgroup, count)
 
     with tracing("sched_switch") as trace:
+        # A spare engine that starts meanwhile may have it: it is of a tier above.
+        until(f"one runs on cpu {CPU}", lambda: CPU in {one.cpu() for one in victims})
         time.sleep(0.1)
         hog = load.hog(cgroups.make("test-hog"), CPU)
         time.sleep(WINDOW_S)
