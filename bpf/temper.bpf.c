@@ -381,14 +381,18 @@ static __always_inline void advance_clock(const struct task_struct *p, const str
 static __always_inline void note_running(const struct task_struct *p, const struct task_ctx *tctx, struct cpu_ctx *cctx,
 					 const struct temper_layer *layer, s32 cpu)
 {
+	bool exclusive;
+
 	cctx->layer = tctx->layer;
 	cctx->preempts = layer->preempts && !is_idle(tctx);
 	cctx->guest = tctx->guest;
 	/* Per-cpu kernel threads can't be put elsewhere: never a victim, and no reason to clear a core. */
 	cctx->rank = is_percpu_kthread(p) ? 0 : is_idle(tctx) ? RANK_IDLE : layer->rank;
-	cctx->exclusive = layer->exclusive && has_siblings(cpu) && !tctx->guest;
-	if (cctx->exclusive)
+	exclusive = layer->exclusive && has_siblings(cpu) && !tctx->guest;
+	/* Not when it goes on: a guest that runs beside it by now is due. */
+	if (exclusive && !cctx->exclusive)
 		expel_guests(cpu);
+	cctx->exclusive = exclusive;
 }
 
 /* Its layer may have become another one meanwhile. */

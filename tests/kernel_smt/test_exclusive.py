@@ -13,8 +13,6 @@ WINDOW_S = 2.0
 SHARE = 1 / 8
 # A slice ends at a tick, and a guest whose tick falls on the owner's is given one more.
 TICKS = 0.05
-# The end of a pause is seen by the service timer, ten times a second; a run is a millisecond or so. 8 to 33 ms seen.
-LEAST_SHARE = 0.005
 CORES = {cpu.id: cpu.core for cpu in read_machine().cpus}
 
 
@@ -82,7 +80,7 @@ def test_a_guest_beside_an_exclusive_thread(run_agent, measured):
     share = (guest.ran_s() - before) / WINDOW_S
     measured("a guest's time in a second beside an exclusive thread, on an idle hardware thread", share)
     assert {spell.cpu for spell in trace.spells[hot.pid]} == {mine}
-    assert LEAST_SHARE < share <= SHARE + TICKS
+    assert 0.01 < share <= SHARE + TICKS
     hot.kill()
     before = guest.ran_s()
     time.sleep(1)
