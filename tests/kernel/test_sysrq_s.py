@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.kernel.harness import kernel, workloads
-from tests.kernel.harness.temper import status, temper
+from tests.kernel.harness.temper import THREE_BEATS_S, status, temper
 
 KERNELS_REASON = "disabled by sysrq-S"
 
@@ -31,9 +31,9 @@ def test_sysrq_s(run_agent, measured):
     assert said["state"] == "ejected"
     assert "latched" in said["reason"]
     assert said["kernel"]["state"] == "disabled"
-    # Not only now: three beats later it is still on stock.
+    # Not only now.
     with kernel.Watch() as watch:
-        time.sleep(3)
+        time.sleep(THREE_BEATS_S)
     assert watch.states == ["disabled"]
 
     assert temper("safe-mode", "on", "--local").returncode == 0

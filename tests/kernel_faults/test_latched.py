@@ -7,11 +7,9 @@ import signal
 import time
 
 from tests.kernel.harness import kernel, workloads
-from tests.kernel.harness.temper import status
+from tests.kernel.harness.temper import THREE_BEATS_S, status
 
 from temper.settings.defaults import MOST_LOSSES
-
-THREE_BEATS_S = 3.0
 
 
 def test_latched_whichever_agent(run_agent):

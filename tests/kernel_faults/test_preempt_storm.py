@@ -9,22 +9,17 @@ from tests.kernel.harness.plans import plan
 from tests.kernel.harness.trace import tracing
 
 CPU = 1
-WAKERS = 4
+WAKERS, NAP_S = 4, 0.001
 WINDOW_S = 1.0
 MOST_PREEMPTIONS = 1000  # of one cpu in a second: PREEMPT_INTERVAL_NS
 LEAST_SHARE = 0.25
-PULSE = """
-os.sched_setaffinity(0, {int(sys.argv[1])})
-while True:
-    time.sleep(0.001)
-"""
 
 
 def test_preempt_storm(attached_scheduler, measured):
     storm, below = cgroups.make("test-storm"), cgroups.make("test-below")
     attached_scheduler.commit(plan(("high", "test-storm", 1), ("background", "test-below")))
     victim = load.spinners(below, 1, cpu=CPU)[0]
-    wakers = {load.start_python(PULSE, storm, CPU).pid for _ in range(WAKERS)}
+    wakers = {one.pid for one in load.nappers(storm, WAKERS, NAP_S, [CPU])}
     time.sleep(0.5)
 
     with tracing("sched_switch") as trace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from tests.kernel.harness import cgroups, load
@@ -32,11 +31,6 @@ while True:
     os.wait()
     time.sleep(0.01)
 """
-NAPPER = """
-os.sched_setaffinity(0, {1, 2})
-while True:
-    time.sleep(float(sys.argv[1]))
-"""
 
 
 def test_a_fork(attached_scheduler, folder, measured):
@@ -57,8 +51,7 @@ def test_wake_ups_that_take_the_same_cpus(attached_scheduler, realtime, measured
     above, below = cgroups.make("test-h"), cgroups.make("test-l")
     attached_scheduler.commit(plan(("high", "test-h", 1), ("low", "test-l")))
     load.spinners(below, 2 * CPUS)
-    napper = load.start_python(NAPPER, above, NAP_S)
-    until("it naps", lambda: os.sched_getaffinity(napper.pid) == {1, 2})
+    (napper,) = load.nappers(above, 1, NAP_S, [1, 2])
     with tracing("sched_switch") as trace:
         time.sleep(WINDOW_S)
     wait_s = trace.away_s[napper.pid] - NAP_S

@@ -10,7 +10,6 @@ from tests.kernel.harness import cgroups, kernel, load, workloads
 from tests.kernel.harness.plans import plan
 from tests.kernel.harness.temper import status
 from tests.kernel.harness.trace import tracing
-from tests.kernel.harness.waiting import until
 
 # Longer than the kernel's watchdog (timeout_ms) and half of that, at which it looks.
 WINDOW_S = 20.0
@@ -28,11 +27,6 @@ NR_BELOW = 48
 HURRIED_S, MOST_LONG = 0.009, 0.05
 # From one tick to between two; the others begin to wait a little later than who is measured.
 NAP_S, LATER_S = 0.005, 0.0015
-NAPS = """
-os.sched_setaffinity(0, {int(sys.argv[1])})
-while True:
-    time.sleep(float(sys.argv[2]))
-"""
 
 
 def test_starvation(run_agent, measured):
@@ -86,10 +80,8 @@ def test_who_waits_for_one_cpu_alone(attached_scheduler, realtime, measured):
     ours, below = cgroups.make("test-n"), cgroups.make("test-l")
     attached_scheduler.commit(plan(("normal", "test-n"), ("low", "test-l")))
     load.spinners(ours, 1, cpu=ONE_CPU)
-    napper = load.start_python(NAPS, ours, ONE_CPU, NAP_S)
-    outranked = [load.start_python(NAPS, below, ONE_CPU, NAP_S + LATER_S) for _ in range(NR_BELOW)]
-    for one in (napper, *outranked):
-        until(f"{one.pid} naps", lambda pid=one.pid: os.sched_getaffinity(pid) == {ONE_CPU})
+    (napper,) = load.nappers(ours, 1, NAP_S, [ONE_CPU])
+    outranked = load.nappers(below, NR_BELOW, NAP_S + LATER_S, [ONE_CPU])
 
     with tracing("sched_switch") as trace:
         time.sleep(SHARE_WINDOW_S)

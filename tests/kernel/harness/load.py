@@ -21,6 +21,11 @@ import os, sys, time
 with open(sys.argv.pop(1) + "/cgroup.procs", "w") as joined:
     joined.write("0")
 """
+NAPS = """
+os.sched_setaffinity(0, map(int, sys.argv[2:]))
+while True:
+    time.sleep(float(sys.argv[1]))
+"""
 
 started = []
 
@@ -120,6 +125,14 @@ def start_python(program, cgroup, *words):
     """Start a Python program in a cgroup, with words from sys.argv[1] on; it is ended with the test."""
     started.append(subprocess.Popen([sys.executable, "-S", "-c", JOIN + program, str(cgroup), *map(str, words)]))
     return started[-1]
+
+
+def nappers(cgroup, count, nap_s, cpus):
+    """Processes that may use these cpus only and sleep for so long again and again. All of them do."""
+    started_now = [start_python(NAPS, cgroup, nap_s, *cpus) for _ in range(count)]
+    for one in started_now:
+        until(f"{one.pid} naps", lambda pid=one.pid: os.sched_getaffinity(pid) == set(cpus))
+    return started_now
 
 
 def is_kernel_thread(pid):

@@ -15,6 +15,7 @@ from tests.kernel.harness.waiting import PATIENCE_S, until, until_gone, until_st
 
 RUN = Path("/run/temper")
 STATUS = RUN / "status.json"
+THREE_BEATS_S = 3.0  # of the agent's: what it does again and again it has done by then
 
 
 def temper(*words, user=None):
