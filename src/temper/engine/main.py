@@ -19,6 +19,7 @@ from typing import Any
 from temper.engine import libbpf, preflight
 from temper.engine.scheduler import Scheduler
 from temper.errors import CommitRejected, Refused, TemperError
+from temper.node.priority import step_back
 from temper.wire import channel
 from temper.wire.messages import (
     PROTOCOL,
@@ -101,6 +102,7 @@ class Engine:
         locked = libbpf.lock_memory()
         gc.freeze()
         scheduler.attach(deadman_ns=request.deadman_ms * 1_000_000)
+        step_back()
         return Attached(committed.generation, scheduler.timings_ns, locked)
 
     def _commit(self, scheduler: Scheduler, request: Commit) -> Reply:
