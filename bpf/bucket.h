@@ -19,7 +19,8 @@
  *            lifts the limit. Here it brings nothing by itself: a higher quota counts from the next period's end.
  *
  * Example: 20 ms in 100, no burst. Two threads on two cpus use 20 ms in 10, and 4 ms more until their ticks: -4. At
- * 100 ms it holds 16, which last 8 ms. Idle from 200 to 900 ms it holds 22; with smooth_periods 5 it would hold 100.
+ * 100 ms it holds 16, of which they use 15: at 200 ms it holds 21. Idle from then to 900 ms it holds 20; with
+ * smooth_periods 5 it would hold 100.
  */
 #ifndef TEMPER_BUCKET_H
 #define TEMPER_BUCKET_H
@@ -44,22 +45,29 @@ static __always_inline bool bucket_is_empty(const struct temper_quota *q)
 	return bucket_tokens(q) <= 0;
 }
 
+/* What a period's end may fill it to. 512 cpus' worth of a second, saved up 255 times: far from an overflow. */
+static __always_inline s64 bucket_cap(const struct temper_quota *q)
+{
+	u32 saved = q->smooth_periods;
+
+	return (saved > 1 ? saved : 1) * q->quota_ns + q->burst_ns;
+}
+
 /*
- * The most that it may hold. 512 cpus' worth of a second, saved up 255 times: far from an overflow.
+ * What it may hold beyond that after a period in which it was used, and not to its end.
  *
  * In the kernel each cpu keeps a millisecond of what it drew and did not use over the period's end, so a group of many
  * threads that sleep has that much more than its quota now and then, and less at another time (sched-bwc.rst tells of
- * it). Kept here in one place, and at most a quarter of the quota. Advances that come back may lift it past
- * that, until the next refill. overrun_ns: a tick of each cpu.
+ * it). Kept here in one place, at most a quarter of the quota, and not by a group that rested: it drew nothing.
+ * Advances that come back may lift it past that, until the next refill. overrun_ns: a tick of each cpu.
  */
-static __always_inline s64 bucket_cap(const struct temper_quota *q, u64 overrun_ns)
+static __always_inline s64 bucket_kept(const struct temper_quota *q, u64 overrun_ns)
 {
 	u64 kept_ns = overrun_ns / (TICK_NS / KEPT_NS), most_kept_ns = q->quota_ns / 4;
-	u32 saved = q->smooth_periods;
 
-	if (saved > 1)
-		return saved * q->quota_ns + q->burst_ns;
-	return q->quota_ns + q->burst_ns + (kept_ns < most_kept_ns ? kept_ns : most_kept_ns);
+	if (q->smooth_periods > 1)
+		return 0;
+	return kept_ns < most_kept_ns ? kept_ns : most_kept_ns;
 }
 
 /* Less than nothing: what was taken in advance comes back. */
@@ -85,9 +93,11 @@ static __noinline void bucket_fill(struct temper_quota *q, u64 now_ns, u64 next_
 		return;
 	n = (now_ns - next_ns) / period_ns + 1;
 	q->nr_periods += n;
-	cap = bucket_cap(q, overrun_ns);
+	cap = bucket_cap(q);
 	least = -(s64)(quota_ns * (DEBT_SPAN_NS / period_ns) + overrun_ns);
 	had = bucket_tokens(q);
+	if (n == 1 && had < cap)
+		cap += bucket_kept(q, overrun_ns);
 	tokens = had > least ? had : least;
 	/* n * quota overflows after long idling, so ask how many periods fill it. */
 	if (tokens >= cap || n > (u64)(cap - tokens) / quota_ns)
@@ -137,7 +147,7 @@ static __always_inline void bucket_edit(struct temper_quota *q, u64 period_ns, u
 	q->quota_ns = quota_ns;
 	q->burst_ns = burst_ns;
 	tokens = bucket_tokens(q);
-	cap = bucket_cap(q, overrun_ns);
+	cap = bucket_cap(q) + bucket_kept(q, overrun_ns);
 	if (tokens > cap)
 		__sync_val_compare_and_swap(&q->tokens_ns, tokens, cap);
 }

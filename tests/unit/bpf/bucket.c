@@ -61,9 +61,9 @@ void refill(struct temper_quota *q, u64 now_ns, u64 overrun_ns)
 	bucket_refill(q, now_ns, overrun_ns);
 }
 
-s64 cap(const struct temper_quota *q, u64 overrun_ns)
+s64 most(const struct temper_quota *q, u64 overrun_ns)
 {
-	return bucket_cap(q, overrun_ns);
+	return bucket_cap(q) + bucket_kept(q, overrun_ns);
 }
 
 void spend(struct temper_quota *q, s64 delta_ns)

@@ -25,7 +25,7 @@ void init(struct temper_quota *q, uint64_t period_ns, uint64_t quota_ns, uint64_
 void edit(struct temper_quota *q, uint64_t period_ns, uint64_t quota_ns, uint64_t burst_ns, uint64_t now_ns,
           uint64_t overrun_ns);
 void refill(struct temper_quota *q, uint64_t now_ns, uint64_t overrun_ns);
-int64_t cap(const struct temper_quota *q, uint64_t overrun_ns);
+int64_t most(const struct temper_quota *q, uint64_t overrun_ns);
 void spend(struct temper_quota *q, int64_t delta_ns);
 int32_t first_empty(struct temper_quota *quotas, const uint16_t *chain, uint32_t nr_chain, uint64_t now_ns,
                     uint64_t overrun_ns);

@@ -37,11 +37,14 @@ class Limit:
     burst: int = 0
     smooth: int = 0
 
-    def cap(self, overrun):
-        """Saved up periods, or a millisecond for each tick in `overrun`, as the kernel's cpus keep some."""
-        if self.smooth > 1:
-            return self.smooth * self.quota + self.burst
-        return self.quota + self.burst + min(overrun // 4, self.quota // 4)
+    @property
+    def cap(self):
+        """Saved up periods, or one's, and the burst."""
+        return max(1, self.smooth) * self.quota + self.burst
+
+    def most(self, overrun):
+        """After use a millisecond more for each tick in `overrun`, as the kernel's cpus keep some."""
+        return self.cap + (0 if self.smooth > 1 else min(overrun // 4, self.quota // 4))
 
     @property
     def terms(self):
@@ -68,9 +71,10 @@ class Model:
         self.tokens, self.next, self.nr_periods = limit.quota, now + limit.period, 0
 
     def until(self, now):
+        used_lately = self.next <= now < self.next + self.limit.period and self.tokens < self.limit.cap
+        cap = self.limit.most(self.overrun) if used_lately else self.limit.cap
         while self.next <= now:
             owed_most = self.limit.second() + self.overrun
-            cap = self.limit.cap(self.overrun)
             self.tokens = min(max(self.tokens, -owed_most) + self.limit.quota, cap)
             periods = 1
             if self.tokens == cap:  # the rest brings nothing more
@@ -81,7 +85,7 @@ class Model:
     def edit(self, limit, now):
         self.until(now)
         self.limit = limit
-        self.tokens = min(self.tokens, limit.cap(self.overrun))
+        self.tokens = min(self.tokens, limit.most(self.overrun))
 
 
 def make(ffi, lib, limit, now=START):
@@ -103,13 +107,27 @@ def test_the_headers_example(ffi, lib):
     assert bucket.tokens_ns == -4 * MS
     lib.refill(bucket, 100 * MS, 2 * TICK)
     assert bucket.tokens_ns == 16 * MS
-    lib.spend(bucket, 16 * MS)
+    lib.spend(bucket, 15 * MS)
+    lib.refill(bucket, 200 * MS, 2 * TICK)
+    assert bucket.tokens_ns == 21 * MS
     bucket.smooth_periods = 5
     lib.refill(bucket, 900 * MS, 2 * TICK)
     assert bucket.tokens_ns == 100 * MS
     bucket.smooth_periods = 0
     lib.refill(bucket, 1000 * MS, 2 * TICK)
-    assert bucket.tokens_ns == 22 * MS
+    assert bucket.tokens_ns == 20 * MS
+
+
+@calm
+@given(limit=limits(), spent=st.integers(0, 2 * S), rested=st.integers(2, 5))
+def test_who_rested_has_a_quota_and_the_burst(ffi, lib, limit, spent, rested):
+    """Not what cpus keep besides: that is of what was drawn in the period before."""
+    bucket = make(ffi, lib, limit)
+    lib.spend(bucket, spent)
+    lib.refill(bucket, START + limit.period, MAX_CPUS * TICK)
+    assert bucket.tokens_ns <= limit.most(MAX_CPUS * TICK)
+    lib.refill(bucket, START + (1 + rested) * limit.period, MAX_CPUS * TICK)
+    assert bucket.tokens_ns <= limit.cap
 
 
 @pytest.mark.parametrize("period", [MS, 100 * MS, S])
@@ -120,7 +138,7 @@ def test_nothing_overflows_after_years(ffi, lib, period, owed):
     bucket = make(ffi, lib, limit)
     lib.spend(bucket, owed)
     lib.refill(bucket, START + 10 * YEAR, MAX_CPUS * TICK)
-    assert bucket.tokens_ns == limit.cap(MAX_CPUS * TICK) == 101 * quota
+    assert bucket.tokens_ns == limit.cap == 101 * quota
 
 
 # ---- whatever happens to a bucket, in whatever order: the same as the model's ----
@@ -169,7 +187,7 @@ def machine(ffi, lib):
             bucket, model = self.bucket, self.model
             assert bucket.tokens_ns == model.tokens
             assert (bucket.next_refill_ns, bucket.nr_periods) == (model.next, model.nr_periods)
-            assert lib.cap(bucket, self.overrun) == model.limit.cap(self.overrun)
+            assert lib.most(bucket, self.overrun) == model.limit.most(self.overrun)
 
     return Bucket
 
@@ -214,7 +232,7 @@ class Load:
             for (before, _), (after, now) in itertools.pairwise(got):
                 brought = limit.quota * ((now - START) // limit.period)
                 least = min(least, before - brought)
-                assert after - brought - least <= limit.cap(self.overrun) + self.overrun
+                assert after - brought - least <= limit.most(self.overrun) + self.overrun
 
 
 @calm
@@ -239,7 +257,7 @@ def test_the_mean_is_the_quota_or_what_is_asked_for(ffi, lib, limit, cpus):
     # Time is taken a tick late. Who asks for just about the quota looks thrifty in one period and greedy in the next.
     assume(abs(cpus * limit.period - limit.quota) >= overrun)
     # So long that what is there at the beginning, owed at the end and of a period begun is half a percent.
-    periods = 200 * (limit.cap(overrun) + limit.quota + overrun) // limit.quota
+    periods = 200 * (limit.most(overrun) + limit.quota + overrun) // limit.quota
     ticks = periods * limit.period // TICK
     bucket = make(ffi, lib, limit)
     ran = lib.spin(bucket, [0], 1, cpus, START, ticks, overrun)
@@ -357,7 +375,7 @@ def test_a_phantom_is_forgotten_in_a_bounded_time(ffi, lib, limit, cpus, phantom
     bound = limit.second() + cpus * TICK
     periods = bound // limit.quota + 1  # the last of them brings the first token
     lib.refill(bucket, START + periods * limit.period, cpus * TICK)
-    assert 0 < bucket.tokens_ns <= limit.cap(cpus * TICK)
+    assert 0 < bucket.tokens_ns <= limit.most(cpus * TICK)
 
 
 @calm
@@ -405,7 +423,7 @@ def test_an_edit_grants_nothing_and_takes_only_what_is_too_much(ffi, lib, old, n
         lib.spend(each, spent)
     lib.edit(bucket, *new.terms, START + at, TICK)
     lib.refill(untouched, START + at, TICK)
-    assert bucket.tokens_ns == min(untouched.tokens_ns, new.cap(TICK))
+    assert bucket.tokens_ns == min(untouched.tokens_ns, new.most(TICK))
     assert bucket.next_refill_ns == untouched.next_refill_ns  # the period that runs ends when it would have
     # From then on it is as the new limit says, and a period that has brought its quota brings none again.
     model = Model(new, START, TICK)
@@ -481,9 +499,9 @@ def test_cpus_that_refill_at_once_never_fill_it_beyond_its_cap(ffi, lib, spend):
     bucket = make(ffi, lib, limit)
     steps, most = hammer(ffi, lib, bucket, START + 300 * S, MS, spend, TICK)
     assert steps == bucket.nr_periods == 300_000
-    assert most <= limit.cap(TICK)
+    assert most <= limit.most(TICK)
     if not spend:
-        assert bucket.tokens_ns == limit.cap(TICK)
+        assert bucket.tokens_ns == limit.most(TICK)
 
 
 # ---- parked tasks ----
