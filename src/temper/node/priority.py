@@ -5,7 +5,8 @@ level there is, a twentieth of a cpu: 16 to 23 s went by on an emulated machine 
 back, where an idle one takes two (docs/failure-modes/hotplug.md). The kernel's own part of an attach is real-time too.
 
 It is a second or so of one cpu, and ends with the attach: the engine steps back as soon as its scheduler is in, the
-agent when it has heard so. Where real-time priorities are not permitted the nice level has to do.
+agent when it has heard so. Where real-time priorities are not permitted the nice level has to do, and where that is not
+either (both take CAP_SYS_NICE) an attach takes its turn.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ LOWEST = os.sched_param(1)  # real-time, below whatever else is
 
 def go_first() -> None:
     """The calling thread, from now on; not the threads and processes that it starts."""
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, LOWEST)
 
 

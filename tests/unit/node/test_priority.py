@@ -86,3 +86,12 @@ def test_where_it_is_not_permitted_the_nice_level_has_to_do(forbidden, step):
     before, (nice, inside), after = step(start)
     assert nice == priority.NICE
     assert before == inside == after == os.SCHED_OTHER
+
+
+def test_where_nothing_is_permitted_it_takes_its_turn(forbidden, step, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    before, _, after = step(priority.go_first)
+    assert before == after == os.SCHED_OTHER
