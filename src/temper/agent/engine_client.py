@@ -7,8 +7,10 @@ import contextlib
 import signal
 from collections.abc import Callable
 
+from temper.agent.events import event
 from temper.agent.spawn import Spawned
 from temper.errors import EngineLost, Refused
+from temper.node.priority import go_first
 from temper.wire import channel
 from temper.wire.messages import PROTOCOL, Ended, Failed, Hello, Refusal, Reply, Request
 from temper.wire.pair import MAX_MESSAGE
@@ -17,6 +19,7 @@ from temper.wire.pair import MAX_MESSAGE
 # (Attach) takes a verifier's time and the start an interpreter's, on a slow or busy machine.
 ANSWER_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 60.0
+HURRY_S = 10.0  # a real machine takes a third of a second, an emulated one up to nine
 REAP_TIMEOUT_S = 2.0
 REAP_POLL_S = 0.002
 
@@ -49,11 +52,19 @@ class EngineClient:
         return self._early if isinstance(self._early, Refusal | Failed) else None
 
     async def hello(self) -> Hello:
-        """Its first word: ready, or Refused with the preflight's reason."""
-        reply = await self._receive(START_TIMEOUT_S)
+        """Its first word: ready, or Refused with the preflight's reason. Who has not got as far by then goes first."""
+        hurry = self._loop.call_later(HURRY_S, self._hurry)
+        try:
+            reply = await self._receive(START_TIMEOUT_S)
+        finally:
+            hurry.cancel()
         if not isinstance(reply, Hello) or reply.protocol != PROTOCOL:
             raise EngineLost(f"the engine did not greet: {type(reply).__name__}")
         return reply
+
+    def _hurry(self) -> None:
+        go_first(self.pid)
+        event("engine_hurried", engine_pid=self.pid, after_s=HURRY_S)
 
     async def call(self, request: Request, timeout_s: float = ANSWER_TIMEOUT_S) -> Reply:
         """Send one request and wait for its reply; the scheduler's Ended may come in its place."""

@@ -25,7 +25,6 @@ from temper.agent.states import State
 from temper.agent.status import Publisher, Status
 from temper.agent.supervisor import Supervisor
 from temper.errors import InvalidInput, Refused, TemperError
-from temper.node.priority import go_first, step_back
 from temper.node.run_dir import RunDir
 from temper.plan.demand import NO_DEMAND
 from temper.plan.layers import Plan
@@ -90,7 +89,6 @@ class Agent:
         why = "agent stopped"
         try:
             await self._pass()
-            step_back()  # who starts the agent lets it go first: see spawn.ready_to_spawn
             self._started = True
             self._publish()
             watcher = asyncio.create_task(self._watch(), name="watch")
@@ -266,12 +264,8 @@ class Agent:
     async def _replan(self) -> None:
         if self._supervisor.wants_engine:
             self.status.state, self.status.reason = State.STARTING, ""
-            go_first()
-            try:
-                self._supervisor.spawn()
-                await self._attach()
-            finally:
-                step_back()
+            self._supervisor.spawn()
+            await self._attach()
         elif self._supervisor.attached and self._changed_ns:
             await self._commit()
         elif not self._supervisor.attached:

@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 
-from temper.node.priority import children_first, go_first
 from temper.node.run_dir import RunDir
 from temper.node.sched_ext import read_hotplug_seq
 from temper.wire.pair import make_pair, send_start
 
+NICE = -20
 DISCARD_S = 0.5
 
 
@@ -52,14 +52,15 @@ class Spawned:
 def ready_to_spawn() -> bool:
     """Would an engine be of use? Not without root, nor in safe mode, nor beside another agent.
 
-    Lets this thread go first if so: attaching must not wait behind what it is to relieve.
+    Raises this process's priority on the way (the engine inherits it): attaching must not wait behind what it is to
+    relieve. At rest both need next to nothing.
     """
     run_dir = RunDir()
     if os.geteuid() != 0 or run_dir.agent_alive() or run_dir.safe_mode_reason() is not None:
         return False
     if run_dir.losses.exists():  # perhaps too many of them
         return False
-    go_first()
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     return True
 
 
@@ -69,7 +70,7 @@ def spawn_engine() -> Spawned:
     numbers = (theirs.fileno(), os.getpid())
     # -P: a module of the working folder is nobody's to run as root.
     command = [sys.executable, "-P", "-m", "temper", "engine", *map(str, numbers)]
-    with theirs, children_first():
+    with theirs:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     end.setblocking(False)
     return Spawned(process, end)

@@ -1,6 +1,7 @@
 """The client against a real socket pair and a real process that is not an engine: the border, not the engine."""
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -67,6 +68,18 @@ async def test_silence_is_a_lost_engine(engine, monkeypatch):
     monkeypatch.setattr(engine_client, "START_TIMEOUT_S", 0.01)
     with pytest.raises(EngineLost, match="did not answer"):
         await engine[0].hello()
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_who_takes_too_long_goes_first(engine, monkeypatch, late):
+    client, theirs, _ = engine
+    monkeypatch.setattr(engine_client, "HURRY_S", 0.01 if late else 60.0)
+    greeting = asyncio.create_task(client.hello())
+    while late and os.sched_getscheduler(client.pid) != os.SCHED_RR:
+        await asyncio.sleep(0)
+    theirs.send(channel.encode(HELLO))
+    assert await greeting == HELLO
+    assert os.sched_getscheduler(client.pid) == (os.SCHED_RR if late else os.SCHED_OTHER)
 
 
 async def test_a_hang_up_is_a_lost_engine(engine):
