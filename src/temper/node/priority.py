@@ -1,10 +1,10 @@
 """The engine's priority when a busy machine leaves it no cpu to load the scheduler with.
 
 A nice level counts inside one cgroup alone. Among pods that keep every cpu busy the stock scheduler gave the engine, at
-the lowest nice level there is, a twentieth of a cpu, and once in a dozen times it had not loaded within the minute that
-it may take (docs/failure-modes/hotplug.md). So who takes too long goes before every ordinary task, until its scheduler
-is in; the kernel's own part of an attach is real-time from the start. Not so at once: it takes a cpu from what it is
-to relieve, whose slowest requests took twelve times as long (docs/demo.md).
+the lowest nice level there is, a few hundredths of a cpu, and once in a dozen times it had not loaded within the minute
+that it may take (docs/failure-modes/hotplug.md). So who takes too long goes before every ordinary task, until its
+scheduler is in; the kernel's own part of an attach is real-time from the start. Not so at once: it takes a cpu from
+what it is to relieve, whose slowest requests took twelve times as long (docs/demo.md).
 """
 
 from __future__ import annotations
