@@ -63,8 +63,8 @@ class EngineClient:
         return reply
 
     def _hurry(self) -> None:
-        go_first(self.pid)
-        event("engine_hurried", engine_pid=self.pid, after_s=HURRY_S)
+        if go_first(self.pid):
+            event("engine_hurried", engine_pid=self.pid, after_s=HURRY_S)
 
     async def call(self, request: Request, timeout_s: float = ANSWER_TIMEOUT_S) -> Reply:
         """Send one request and wait for its reply; the scheduler's Ended may come in its place."""

@@ -15,10 +15,13 @@ import os
 LOWEST = os.sched_param(1)  # real-time, below whatever else is
 
 
-def go_first(pid: int) -> None:
-    """Another process's one thread. Where that is not permitted (CAP_SYS_NICE) or it has gone, nothing changes."""
+def go_first(pid: int) -> bool:
+    """Another process's one thread. False, and nothing has changed, where that is not permitted (CAP_SYS_NICE) or it has
+    gone."""
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.sched_setscheduler(pid, os.SCHED_RR, LOWEST)
+        return True
+    return False
 
 
 def step_back() -> None:

@@ -36,4 +36,4 @@ def test_where_it_can_not_be_nothing_changes(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    priority.go_first(os.getpid())
+    assert not priority.go_first(os.getpid())
