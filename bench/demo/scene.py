@@ -30,8 +30,8 @@ class Scene:
     settle_s: after a change, before a window opens; drain_s: the same after an attach, when a queue has to drain.
     measure_s: length of a measured window; loaded_s: of the one on stock with the background, as long as a failover.
     lead_s: still attached before the kill; restart_s: kill to restart, as RestartSec= of a service manager.
-    background_weight, memcached_weight, temper_weight: cpu.weight of the cgroups, as a container runtime of 2026 makes it
-    (runc 1.3.2, crun 1.23) of a BestEffort pod, of 2 cpus requested, and of a tenth of a cpu requested.
+    background_weight, memcached_weight, temper_weight: cpu.weight of the cgroups, as a container runtime of 2026 makes
+    it (runc 1.3.2, crun 1.23) of a BestEffort pod, of 2 cpus requested, and of a tenth of a cpu requested.
     watch_us: period of the observer.
     """
 

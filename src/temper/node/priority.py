@@ -16,9 +16,8 @@ LOWEST = os.sched_param(1)  # real-time, below whatever else is
 
 
 def go_first(pid: int) -> bool:
-    """Another process's one thread. False, and nothing has changed, where that is not permitted (CAP_SYS_NICE) or it has
-    gone."""
-    with contextlib.suppress(PermissionError, ProcessLookupError):
+    """Another process's one thread. False, and nothing has changed, where that is not permitted (CAP_SYS_NICE)."""
+    with contextlib.suppress(PermissionError, ProcessLookupError):  # the latter: it has gone
         os.sched_setscheduler(pid, os.SCHED_RR, LOWEST)
         return True
     return False
