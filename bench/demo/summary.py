@@ -16,8 +16,6 @@ SUMMARY_VERSION = 1
 # What the demo claims.
 ATTACHED_OVER_IDLE = 1.3
 LOADED_OVER_IDLE = 3.0
-# Stock, and the new agent's own work besides; two windows of stock differ by a third of this (docs/demo.md).
-FAILOVER_OVER_LOADED = 2.0
 REATTACH_MS = 10_000.0
 
 
@@ -120,7 +118,7 @@ def checks(phases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     found = [
         ("attached p99 over stock idle", attached / idle, "<=", ATTACHED_OVER_IDLE),
         ("stock loaded p99 over stock idle", loaded / idle, ">=", LOADED_OVER_IDLE),
-        ("failover p99 over stock loaded", away["p99_ms"] / loaded, "<=", FAILOVER_OVER_LOADED),
+        ("failover p99 over stock loaded", away["p99_ms"] / loaded, "<=", 1.0),
         ("ms to attach again", away["time_to_reattach_ms"], "<=", REATTACH_MS),
         ("valid phases", float(sum(figures["valid"] for figures in phases.values())), ">=", float(len(phases))),
     ]
