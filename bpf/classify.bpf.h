@@ -72,16 +72,14 @@ static __always_inline bool is_our_own(const struct task_struct *p)
 /*
  * By what it is now: its layer, its class, its share. Is its class another one?
  *
- * Not static, so the verifier looks at it once and not on each way to it, which took longer than all the rest. Such a
- * function is given no pointer to a kernel's structure: tctx->css_set_at is an address, and only probed.
+ * Not static, so the verifier looks at it once and not on each way to it, which took longer than all the rest. The css_set
+ * is no pointer here, which would have to be a trusted one: tctx->css_set_at is an address, and only probed.
  */
-__noinline bool reclassify(u32 slot, struct task_ctx *tctx, u32 weight, bool is_system)
+__noinline bool reclassify(u32 slot, struct task_ctx *tctx __arg_nonnull, u32 weight, bool is_system)
 {
 	u32 layer, class, share = 0;
 	bool moves, idle;
 
-	if (!tctx)
-		return false; /* never; the verifier asks for it */
 	layer = resolve(slot, tctx, &share);
 	idle = is_share_idle(share);
 	if (is_system) {

@@ -151,13 +151,11 @@ static __always_inline void set_ceiling(u32 layer, u32 millicpu, u64 now)
 }
 
 /* The first of its buckets that is empty, or -1. */
-__noinline s32 empty_bucket(struct task_ctx *tctx, u64 now)
+__noinline s32 empty_bucket(struct task_ctx *tctx __arg_nonnull, u64 now)
 {
 	bool tight;
 	s32 empty;
 
-	if (!tctx)
-		return -1; /* never; the verifier asks for it */
 	empty = chain_empty(quotas, tctx->chain, tctx->nr_chain, now, OVERRUN_NS, &tight);
 	tctx->tight = tight;
 	return empty;
